@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The door: everything that Warden does to a host passes through `Host`."""

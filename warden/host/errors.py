@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What can go wrong at the door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from warden.host.command import Command, Result
+
+
+class HostError(Exception):
+    """A host could not do what it was asked; `hint` says what to do next."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class AddressError(HostError):
+    """An address that names no host Warden knows how to reach."""
+
+
+class HostUnreachableError(HostError):
+    """No connection to the host could be made."""
+
+
+class CommandTimeoutError(HostError):
+    """A command ran longer than its limit and was ended."""
+
+
+class ConnectionLostError(HostError):
+    """The connection broke inside a batch.
+
+    `ran` holds the results that arrived, in order; `unknown` is the command that may or may not have taken
+    effect, or None where the break fell between two commands; `not_run` holds those that were never started.
+    """
+
+    def __init__(
+        self, message: str, *, ran: Sequence[Result], unknown: Command | None, not_run: Sequence[Command]
+    ) -> None:
+        super().__init__(message, hint="apply again: Warden reads the host and goes on from what it finds")
+        self.ran = tuple(ran)
+        self.unknown = unknown
+        self.not_run = tuple(not_run)
