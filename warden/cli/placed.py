@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Plans for a target, whose refusals say where in the spec the thing stands that the host cannot have."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from warden.engine.plan import make_plan
+from warden.resources.errors import RefusedError
+from warden.resources.resolve import WHOLE, Scope
+from warden.spec.errors import dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from warden.cli.selection import Target
+    from warden.engine.plan import Plan
+    from warden.facts.model import Facts
+    from warden.spec.model import AgentSpec, Spec
+
+
+def plan_for(spec: Spec, target: Target, facts: Facts, scope: Scope = WHOLE) -> Plan:
+    """Plan as `make_plan` does; a RefusedError begins with the host, and with file, line and column."""
+    try:
+        return make_plan(spec, target.agents, facts, scope)
+    except RefusedError as error:
+        message = str(error)
+        place = _place(spec, target, message)
+        host = "" if _has_word(message, target.label) or _has_word(message, target.address) else f"{target.label}: "
+        raise RefusedError(f"{place}{host}{message}", hint=error.hint) from error
+
+
+def _place(spec: Spec, target: Target, message: str) -> str:
+    """Give `FILE:LINE:COLUMN: ` of the value that a refusal names, else of the agent that it names, else ''."""
+    for name in target.agents:
+        if not _has_word(message, name):
+            continue
+        written = (key for value, key in _values(spec.agents[name]) if value and _has_word(message, value))
+        for key in (*written, dotted(("agents", name))):
+            if key in spec.positions:
+                line, column = spec.positions[key]
+                return f"{spec.path}:{line}:{column}: "
+    if _has_word(message, "external_interface") and "network.external_interface" in spec.positions:
+        line, column = spec.positions["network.external_interface"]
+        return f"{spec.path}:{line}:{column}: "
+    return ""
+
+
+def _values(agent: AgentSpec) -> Iterator[tuple[str | None, str]]:
+    """Give the values of an agent that a host can stand against, each with its key; the most telling ones first."""
+    table = dotted(("agents", agent.name))
+    for service, jail in agent.jails.items():
+        yield jail.name, f"{table}.jails.{service}.name"
+        yield _text(jail.address), f"{table}.jails.{service}.address"
+        yield jail.release, f"{table}.jails.{service}.release"
+        yield jail.release, f"defaults.jails.{service}.release"
+    yield agent.release, "defaults.release"
+    yield agent.locale.system, f"{table}.locale.system"
+    yield _text(agent.gateway), f"{table}.gateway"
+    yield _text(agent.subnet), f"{table}.subnet"
+    yield agent.llm_shared_with, f"{table}.llm.shared_with"
+    yield agent.workdir, f"{table}.workdir"
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _has_word(text: str, word: str) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", text) is not None
