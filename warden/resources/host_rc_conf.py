@@ -12,21 +12,24 @@ if TYPE_CHECKING:
     from warden.facts.model import Facts
     from warden.resources.desired import Desired
 
+_CREATE_ARGS = f"group {INTERFACE_GROUP}"
+_BRIDGE_UNIT = re.compile(r"^create_args_(bridge\d+)$")
 _BRIDGE_NAME = re.compile(r"^ifconfig_(bridge\d+)_name$")
 
 
 def bridge_unit(bridge: str, facts: Facts) -> str:
     """Give the `bridgeN` that is renamed to the bridge at boot: the one in rc.conf, or the lowest that is free.
 
-    Where its name is missing from rc.conf, the host's record still tells which one it was.
+    Where its name is missing from rc.conf, the host's record or the mark in `create_args` still tells which it was.
     """
     for name, value in facts.rc_conf.items():
         found = _BRIDGE_NAME.match(name)
         if found and value == bridge:
             return found[1]
-    for name in facts.host_record.rc_conf_before:
-        found = _BRIDGE_NAME.match(name)
-        if found and name not in facts.rc_conf:
+    marked = [name for name, value in facts.rc_conf.items() if value == _CREATE_ARGS]
+    for name in (*facts.host_record.rc_conf_before, *marked):
+        found = _BRIDGE_UNIT.match(name)
+        if found and f"ifconfig_{found[1]}_name" not in facts.rc_conf:
             return found[1]
     used = set(facts.rc_conf.get("cloned_interfaces", "").split()) | set(facts.interfaces)
     number = 0
@@ -44,7 +47,7 @@ def bridge_variables(bridge: str, facts: Facts) -> dict[str, str]:
     cloned = facts.rc_conf.get("cloned_interfaces", "").split()
     return {
         "cloned_interfaces": " ".join(cloned if unit in cloned else [*cloned, unit]),
-        f"create_args_{unit}": f"group {INTERFACE_GROUP}",
+        f"create_args_{unit}": _CREATE_ARGS,
         f"ifconfig_{unit}_name": bridge,
     }
 
