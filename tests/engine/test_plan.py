@@ -266,7 +266,7 @@ def test_a_connection_that_breaks_while_the_host_is_read_back_still_gives_the_re
         def _round_trip(self) -> None:
             super()._round_trip()
             if self.batches == 5:  # the lock, the probe, the two stages, and now the probe that verifies
-                raise ConnectionLostError("gone", ran=[], unknown=None, not_run=[])
+                raise ConnectionLostError("gone", ran=[], unknown=[], not_run=[])
 
     report = carry_out(
         LosingHost(world.machine),

@@ -140,7 +140,7 @@ class _Run:
         self._owner: dict[int, int] = {}
         self._left = [len(change.commands) for change in changes]
         self._failed: dict[int, Result] = {}
-        self._unknown: int | None = None
+        self._unknown: set[int] = set()
         self._sent: list[Command] = []
 
     def take(self, stage: Stage, *, only: str | None = None, without: Collection[str | None] = ()) -> list[Command]:
@@ -165,10 +165,9 @@ class _Run:
         if self._on_change is not None and (not result.ok or self._left[number] == 0):
             self._on_change(self._result(number))
 
-    def lose(self, unknown: Command | None) -> None:
-        """Account for a connection that broke, at a command or between two."""
-        if unknown is not None:
-            self._unknown = self._owner[id(unknown)]
+    def lose(self, unknown: Iterable[Command]) -> None:
+        """Account for a connection that broke: these commands may have taken effect."""
+        self._unknown |= {self._owner[id(command)] for command in unknown}
 
     def failed_in(self, stage: Stage) -> bool:
         """Tell whether a change of the stage failed."""
@@ -189,5 +188,5 @@ class _Run:
         if self._left[number] == 0:
             return ChangeResult(change=change, outcome=Outcome.DONE)
         begun = self._left[number] < len(change.commands)
-        outcome = Outcome.UNKNOWN if number == self._unknown or begun else Outcome.SKIPPED
+        outcome = Outcome.UNKNOWN if number in self._unknown or begun else Outcome.SKIPPED
         return ChangeResult(change=change, outcome=outcome)

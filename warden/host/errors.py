@@ -27,6 +27,10 @@ class HostUnreachableError(HostError):
     """No connection to the host could be made."""
 
 
+class HostKeyError(HostError):
+    """A host's SSH key is not the one that is known for it, or none is known; nothing was sent to it."""
+
+
 class CommandTimeoutError(HostError):
     """A command ran longer than its limit and was ended."""
 
@@ -34,14 +38,14 @@ class CommandTimeoutError(HostError):
 class ConnectionLostError(HostError):
     """The connection broke inside a batch.
 
-    `ran` holds the results that arrived, in order; `unknown` is the command that may or may not have taken
-    effect, or None where the break fell between two commands; `not_run` holds those that were never started.
+    `ran` holds the results that arrived; `unknown` the commands that may or may not have taken effect: those that the
+    host had been sent and of which no result arrived; `not_run` those that were never started.
     """
 
     def __init__(
-        self, message: str, *, ran: Sequence[Result], unknown: Command | None, not_run: Sequence[Command]
+        self, message: str, *, ran: Sequence[Result], unknown: Sequence[Command], not_run: Sequence[Command]
     ) -> None:
         super().__init__(message, hint="apply again: Warden reads the host and goes on from what it finds")
         self.ran = tuple(ran)
-        self.unknown = unknown
+        self.unknown = tuple(unknown)
         self.not_run = tuple(not_run)

@@ -150,7 +150,7 @@ class FakeHost:
 
     def _lost(self, ran: Sequence[Result], unknown: Command, not_run: Sequence[Command]) -> ConnectionLostError:
         return ConnectionLostError(
-            f"the connection to {self.address} broke at: {unknown}", ran=ran, unknown=unknown, not_run=not_run
+            f"the connection to {self.address} broke at: {unknown}", ran=ran, unknown=[unknown], not_run=not_run
         )
 
     def _hung(self, command: Command) -> HostError:
