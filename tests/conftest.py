@@ -61,8 +61,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def find_tool(name: str) -> str | None:
-    """Give the path of a program: beside this Python, where nobody needs to activate the environment, or in PATH."""
-    return shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    """Give the path of a program: beside this Python, where nobody needs to activate the environment, or in PATH.
+
+    Servers lie in folders that are in root's PATH only.
+    """
+    here = str(Path(sys.executable).parent)
+    return shutil.which(name, path=f"{here}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 @pytest.fixture(scope="session")

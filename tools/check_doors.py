@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 # module -> what it may do -> why. An entry that its module does not use is an error as well, so the table stays true.
 DOORS = {
     "warden/host/local.py": {"process": "runs the commands of a batch on the machine that Warden itself runs on"},
+    "warden/host/ssh_connect.py": {"network": "makes the connection to a host over SSH"},
+    "warden/host/ssh_channels.py": {"network": "opens the channels of that connection"},
+    "warden/host/ssh.py": {"network": "sends batches over those channels"},
+    "warden/host/ssh_target.py": {"network": "has paramiko read ~/.ssh/config"},
+    "warden/host/known_hosts.py": {"network": "has paramiko read the keys in known_hosts"},
     "warden/host/fake/store.py": {
         "file": "a fake machine keeps its state in one JSON file, so that the next command meets the same machine",
         "lock": "two commands at once must not each load that state and each save its own",
