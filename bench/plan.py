@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from warden.engine.apply import carry_out
@@ -42,7 +43,7 @@ def measure(agents: int) -> dict[str, float]:
     planned = time.perf_counter()
     host.batches = 0
     holder = Holder(who="bench", what="measuring", since="now")
-    report = carry_out(host, names, lambda facts: make_plan(spec, names, facts), holder)
+    report = carry_out(host, partial(read_facts, agents=names), lambda facts: make_plan(spec, names, facts), holder)
     applied = time.perf_counter()
     if not report.ok:
         sys.exit(f"the apply of {agents} agents failed: {report.failures[:1]}")
@@ -55,7 +56,9 @@ def measure(agents: int) -> dict[str, float]:
     return {
         "agents": agents,
         "changes": len(plan.changes),
-        "commands": sum(len(change.commands) for change in plan.changes),
+        "commands": sum(
+            len(change.commands) + (len(change.guard.settle) if change.guard else 0) for change in plan.changes
+        ),
         "plan_seconds": round(planned - began, 3),
         "apply_seconds": round(applied - planned, 3),
         "apply_round_trips": batches,

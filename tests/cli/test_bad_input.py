@@ -266,7 +266,10 @@ def test_no_spec_at_all(warden: Warden) -> None:
 USAGE = {
     "an address that is none": (("plan", "--host", "banana"), ("banana",), "fake:PATH"),
     "a scheme that is none": (("plan", "--host", "http://x"), ("http://x",), "fake:PATH"),
-    "ssh is not built yet": (("plan", "--host", "ssh://x"), ("ssh://x", "not built yet"), "local, or fake:PATH"),
+    "a server that has no name": (("plan", "--host", "ssh://"), ("'ssh://'",), "ssh://"),
+    "a host without a key": (("host", "trust", "local"), ("local", "without SSH"), "ssh://"),
+    "a fake host's key": (("host", "trust", "fake:x", "-y"), ("fake:x", "without SSH"), "ssh://"),
+    "the key of a host that is none": (("host", "trust", "other"), ("no host other",), "ssh://"),
     "a profile that is none": (("plan", "--host", "fake:x?profile=nice"), ("'nice'",), "ready"),
     "a fault that is none": (("plan", "--host", "fake:x?nice=1"), ("'nice'",), "fail-nth"),
     "a folder that is not there": (("plan", "--host", "fake:not/there.json"), ("does not exist",), "make the folder"),

@@ -297,7 +297,7 @@ def test_the_host_of_an_agent_that_is_named_is_the_only_one_asked(warden: Warden
 
 @pytest.mark.parametrize(
     ("broken", "status"),
-    [("fake:alpha.json?profile=bare", 4), ("ssh://nowhere", 2), ("fake:not/there.json", 2), ("local", 4)],
+    [("fake:alpha.json?profile=bare", 4), ("ssh://127.0.0.1:1", 69), ("fake:not/there.json", 2), ("local", 4)],
 )
 def test_one_host_that_fails_never_stops_the_other(warden: Warden, two_hosts: Path, broken: str, status: int) -> None:
     (two_hosts / "warden.toml").write_text(TWO_HOSTS.replace("fake:alpha.json", broken))

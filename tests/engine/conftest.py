@@ -7,7 +7,7 @@ import copy
 import pickle
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +29,8 @@ from warden.spec.model import SERVICES, AgentSpec, HostSpec, JailSpec, Locale, N
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from warden.engine.apply import ChangeResult, Report
     from warden.engine.plan import Plan
+    from warden.engine.report import ChangeResult, Report
     from warden.facts.model import Facts
     from warden.host.fake.faults import Faults
     from warden.host.fake.machine import Machine
@@ -164,10 +164,17 @@ class World:
     def plan(self, spec: Spec) -> Plan:
         return make_plan(spec, list(spec.agents), self.facts(*spec.agents))
 
-    def apply(self, spec: Spec, faults: Faults | None = None, *, kill_at: int = 0) -> Cut:
+    def apply(
+        self,
+        spec: Spec,
+        faults: Faults | None = None,
+        *,
+        kill_at: int = 0,
+        confirm: Callable[[], bool] | None = None,
+    ) -> Cut:
         """Apply a spec, all of its agents."""
         names = list(spec.agents)
-        return self._carry_out(names, lambda facts: make_plan(spec, names, facts), faults, kill_at)
+        return self._carry_out(names, lambda facts: make_plan(spec, names, facts), faults, kill_at, confirm)
 
     def destroy(self, name: str, faults: Faults | None = None, *, kill_at: int = 0, spec: Spec = TWO) -> Cut:
         """Destroy an agent."""
@@ -180,11 +187,23 @@ class World:
         return self._carry_out([name], make_it, faults, kill_at)
 
     def _carry_out(
-        self, agents: list[str], make_it: Callable[[Facts], Plan], faults: Faults | None, kill_at: int
+        self,
+        agents: list[str],
+        make_it: Callable[[Facts], Plan],
+        faults: Faults | None,
+        kill_at: int,
+        confirm: Callable[[], bool] | None = None,
     ) -> Cut:
         cut = Cut(RecordingHost(self.machine, faults, kill_at=kill_at))
         try:
-            cut.report = carry_out(cut.host, agents, make_it, HOLDER, on_change=cut.told.append)
+            cut.report = carry_out(
+                cut.host,
+                partial(read_facts, agents=agents),
+                make_it,
+                HOLDER,
+                on_change=cut.told.append,
+                confirm=confirm,
+            )
         except Exception as error:  # noqa: BLE001 - whatever ends a run, the next one has to go on from there
             cut.raised = error
         assert self.machine.locks == [], "an apply that is over holds no lock"

@@ -18,6 +18,7 @@ FILE = Path("/srv/agents/warden.toml")
 FULL = """\
 [hosts.alpha]
 address = "ssh://root@alpha.example"
+become = "doas"
 [hosts.beta]
 address = "fake:beta.json"
 
@@ -85,7 +86,7 @@ def test_a_file_with_every_key() -> None:
     spec = read_toml(FILE, FULL)
     assert spec.path == FILE
     assert spec.hosts == {
-        "alpha": HostSpec(name="alpha", address="ssh://root@alpha.example"),
+        "alpha": HostSpec(name="alpha", address="ssh://root@alpha.example", become="doas"),
         "beta": HostSpec(name="beta", address="fake:beta.json"),
     }
     assert spec.network == NetworkSpec(
@@ -141,9 +142,9 @@ def test_no_service_can_be_said_against_the_defaults() -> None:
 def test_a_later_layer_can_point_into_the_file() -> None:
     spec = read_toml(FILE, FULL)
     named = problem_at(spec.path, spec.positions, ("agents", "atlas", "jails", "llama-cpp", "name"), "no", hint="h")
-    assert str(named) == f"{FILE}:35:1: no"
+    assert str(named) == f"{FILE}:36:1: no"
     assert named.hint == "h"
-    assert str(problem_at(spec.path, spec.positions, ("agents", "dev-qwen", "subnet"), "no")) == f"{FILE}:44:9: no"
+    assert str(problem_at(spec.path, spec.positions, ("agents", "dev-qwen", "subnet"), "no")) == f"{FILE}:45:9: no"
     assert str(problem_at(spec.path, {}, ("agents",), "no")) == f"{FILE}: no"
 
 
@@ -220,7 +221,9 @@ def test_what_an_agent_cannot_have_is_refused_in_words(lines: str, says: str, hi
     [
         ("hosts.alpha = {}", "1:7: hosts.alpha.address: is missing", ""),
         ('[hosts."a b"]\naddress = "local"', "1:8: hosts.'a b': 'a b' is no name for a host", "letters"),
-        ('[hosts.alpha]\naddress = "local"\nbecome = "sudo"', "3:1: unknown key hosts.alpha.become", "address"),
+        ('[hosts.alpha]\naddress = "local"\nbecome = "su"', "3:1: hosts.alpha.become: 'su' is no way", "sudo or doas"),
+        ('[hosts.alpha]\naddress = "local"\nbecome = true', "3:1: hosts.alpha.become: must be text", ""),
+        ('[hosts.alpha]\naddress = "local"\nmemory = 1', "3:1: unknown key hosts.alpha.memory", "address, become"),
         ('[network]\nbridge = "warden"', "2:1: network.bridge: 'warden' is no name for a bridge", "warden0"),
         ('[network]\nbridge = "warden0.1"', "network.bridge: 'warden0.1'", "warden0"),
         ('[network]\nbridge = "averylongbridge0"', "network.bridge: 'averylongbridge0'", "15"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -14,16 +15,15 @@ from tomlkit.items import InlineTable
 from warden.cli import selection
 from warden.cli.errors import CommandLineError
 from warden.cli.files import read_text, replace_text
+from warden.cli.reading import find_agent, first_status, for_each
 from warden.cli.selection import host_targets, spec_path
 from warden.cli.status import print_status
 from warden.cli.terminal import out
-from warden.cli.work import for_each
 from warden.engine.plan import dump_json
 from warden.engine.status import read_status, status_to_json
 from warden.facts.probe import read_facts
 from warden.network.errors import NetworkError
 from warden.network.names import check_agent_name
-from warden.resources.errors import RefusedError
 from warden.resources.spec_check import check_spec
 from warden.spec.errors import Problem, SpecError
 from warden.spec.model import Service, Spec
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from warden.cli.selection import Target
+    from warden.facts.model import Facts
 
 
 @click.group()
@@ -50,9 +51,7 @@ def list_agents(file: Path | None, env_file: Path | None, host: str | None, *, a
     """List the agents that the hosts have."""
     targets, network = host_targets(file, env_file, host)
 
-    def act(target: Target) -> int:
-        with target.open() as reached:
-            facts = read_facts(reached, ())
+    def show(target: Target, facts: Facts) -> int:
         agents = read_status(facts, network.bridge)
         if as_json:
             out().print(dump_json(status_to_json(target.label, facts, agents)))
@@ -67,7 +66,7 @@ def list_agents(file: Path | None, env_file: Path | None, host: str | None, *, a
         out().print(table if agents else f"no agent is registered on {target.label}")
         return 0
 
-    return for_each(targets, act)
+    return for_each(targets, partial(read_facts, agents=()), show)
 
 
 @agent.command()
@@ -79,19 +78,17 @@ def list_agents(file: Path | None, env_file: Path | None, host: str | None, *, a
 def show(name: str, file: Path | None, env_file: Path | None, host: str | None, *, as_json: bool) -> int:
     """Show one agent, and how it is."""
     targets, network = host_targets(file, env_file, host)
-    for target in targets:
-        with target.open() as reached:
-            facts = read_facts(reached, [name])
-        agents = tuple(entry for entry in read_status(facts, network.bridge) if entry.name == name)
-        if not agents:
-            continue
-        if as_json:
-            out().print(dump_json(status_to_json(target.label, facts, agents)))
-        else:
-            print_status(target.label, facts, agents)
-        return 0
-    where = ", ".join(target.label for target in targets)
-    raise RefusedError(f"no agent {name} is registered on {where}", hint="see: warden agent list")
+    found, statuses = find_agent(targets, name)
+    if found is None:
+        return first_status(statuses)
+    number, facts = found
+    target = targets[number]
+    agents = tuple(entry for entry in read_status(facts, network.bridge) if entry.name == name)
+    if as_json:
+        out().print(dump_json(status_to_json(target.label, facts, agents)))
+    else:
+        print_status(target.label, facts, agents)
+    return first_status(statuses)
 
 
 @agent.command()

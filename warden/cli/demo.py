@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.rule import Rule
 
+from warden.cli.live import Lines
 from warden.cli.render import print_plan, print_report
 from warden.cli.selection import holder
 from warden.cli.status import print_status
 from warden.cli.terminal import err, out
-from warden.cli.work import follow
+from warden.engine.apply import carry_out
 from warden.engine.plan import make_plan
 from warden.engine.status import read_status
 from warden.facts.probe import read_facts
@@ -83,13 +85,13 @@ def _spec(text: str) -> Spec:
 
 def _apply(host: Host, text: str, *, quietly: bool) -> None:
     spec = _spec(text)
-    report = follow(
-        _LABEL,
+    lines = Lines([_LABEL])
+    report = carry_out(
         host,
-        lambda facts: make_plan(spec, tuple(spec.agents), facts),
-        tuple(spec.agents),
+        partial(read_facts, agents=spec.agents),
+        partial(make_plan, spec, tuple(spec.agents)),
         holder("showing the demo"),
-        quietly=quietly,
+        on_change=None if quietly else partial(lines.change, 0),
     )
     if not quietly or not report.ok:
         print_report(_LABEL, report)

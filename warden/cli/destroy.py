@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from warden.cli import selection
+from warden.cli.questions import ask_for_name
+from warden.cli.reading import find_agent, first_status
 from warden.cli.selection import host_targets
-from warden.cli.work import ask_for_name, change_host
+from warden.cli.work import Job, change_hosts
 from warden.engine.plan import make_destroy_plan, make_gone_plan
 from warden.facts.probe import read_facts
 from warden.resources.errors import RefusedError
@@ -31,27 +33,21 @@ if TYPE_CHECKING:
 def destroy(agent: str, file: Path | None, env_file: Path | None, host: str | None, *, yes: bool) -> int:
     """Remove AGENT from its host: service, jails with all in them, addresses, registry entry."""
     targets, network = host_targets(file, env_file, host)
-    for target in targets:
-        with target.open() as reached:
-            registered = read_facts(reached, [agent]).registry.get(agent)
-        if registered is None:
-            continue
-        if registered.protected:
-            raise RefusedError(
-                f"{agent} is protected on {target.label}", hint="take `protected = true` out of its spec, and apply"
-            )
-
-        def make(facts: Facts) -> Plan:
-            if agent in facts.registry:
-                return make_destroy_plan(network, agent, facts)
-            return make_gone_plan(facts)
-
-        return change_host(
-            replace(target, agents=(agent,)),
-            make,
-            [agent],
-            what=f"destroying {agent}",
-            ask=None if yes else ask_for_name(agent),
+    found, statuses = find_agent(targets, agent)
+    if found is None:
+        return first_status(statuses)
+    number, seen = found
+    target = targets[number]
+    if seen.registry[agent].protected:
+        raise RefusedError(
+            f"{agent} is protected on {target.label}", hint="take `protected = true` out of its spec, and apply"
         )
-    where = ", ".join(target.label for target in targets)
-    raise RefusedError(f"no agent {agent} is registered on {where}", hint="see: warden agent list")
+
+    def make(facts: Facts) -> Plan:
+        if agent in facts.registry:
+            return make_destroy_plan(network, agent, facts)
+        return make_gone_plan(facts)
+
+    job = Job(target=target, read=partial(read_facts, agents=[agent]), make=make, what=f"destroying {agent}")
+    statuses[number] = change_hosts([job], ask=None if yes else ask_for_name(agent))
+    return first_status(statuses)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from warden.engine.errors import EngineError, LockedError
+import re
+
+from warden.engine.errors import ConflictsError, EngineError, LockedError
 from warden.facts.errors import FactsError, UnfitHostError
-from warden.host.errors import AddressError, HostError, HostUnreachableError
+from warden.host.errors import AddressError, ConnectionLostError, HostError, HostKeyError, HostUnreachableError
 from warden.network.errors import NetworkError
 from warden.resources.errors import RefusedError
 from warden.spec.errors import SpecError
@@ -37,7 +39,9 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NetworkError, REFUSED),
     (UnfitHostError, REFUSED),
     (FactsError, FAILED),
+    (HostKeyError, REFUSED),
     (HostUnreachableError, UNREACHABLE),
+    (ConnectionLostError, UNREACHABLE),  # one that broke in the middle of an apply is told in its report
     (HostError, FAILED),
 )
 
@@ -50,8 +54,18 @@ def exit_status(error: Exception) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), FAILED)
 
 
+def has_word(text: str, word: str) -> bool:
+    """Tell whether a text has a word in it that is not only a part of another one."""
+    return re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", text) is not None
+
+
 def describe(error: Exception) -> list[tuple[str, str]]:
     """Give an error's messages, each with its hint or ''."""
     if isinstance(error, SpecError):
         return [(str(problem), problem.hint) for problem in error.problems]
+    if isinstance(error, ConflictsError):
+        return [(conflict.message, conflict.hint) for conflict in error.conflicts]
+    if not isinstance(error, KNOWN):
+        told = f"this is a bug in Warden: {type(error).__name__}: {error}"
+        return [(told, "run it again with --debug before the command, and report what it prints")]
     return [(str(error), getattr(error, "hint", ""))]

@@ -66,6 +66,20 @@ def write_new(path: Path, text: str) -> None:
         raise CommandLineError(f"{path}: {error.strerror}") from error
 
 
+def append_private_line(path: Path, line: str) -> None:
+    """Add a line to a file of the operator's own, below what is there; a file or folder that is not, is made."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        whole = not (there := path.read_bytes()) or there.endswith(b"\n")
+        with path.open("ab") as file:
+            file.write(f"{'' if whole else chr(10)}{line.rstrip()}\n".encode())
+    except OSError as error:
+        raise CommandLineError(
+            f"{path}: {error.strerror}", hint="see that you can write this file, or add the line to it yourself"
+        ) from error
+
+
 def replace_text(path: Path, text: str) -> None:
     """Replace a file in one step: whoever reads it meanwhile has the old text or the new."""
     try:

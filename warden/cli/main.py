@@ -18,10 +18,10 @@ from warden.cli.errors import FAILED, KNOWN, USAGE, exit_status
 from warden.cli.host import host
 from warden.cli.init import init
 from warden.cli.plan import apply, plan
+from warden.cli.render import print_error
 from warden.cli.setup import setup
 from warden.cli.status import status
 from warden.cli.terminal import err, is_set
-from warden.cli.work import print_error
 
 _INTERRUPTED = 130
 
@@ -72,8 +72,7 @@ def main(args: list[str]) -> int:  # noqa: PLR0911 - one way out a kind of endin
     except Exception as error:
         if _debugging():
             raise
-        err().print(f"error: this is a bug in Warden: {type(error).__name__}: {error}", style="red")
-        err().print("hint: run it again with --debug before the command, and report what it prints", style="cyan")
+        print_error(error)
         return FAILED
     return int(status_code or 0)
 

@@ -3,21 +3,37 @@
 
 from __future__ import annotations
 
-import re
+from functools import partial
 from typing import TYPE_CHECKING
 
+from warden.cli.errors import has_word
+from warden.cli.work import Job
 from warden.engine.plan import make_plan
+from warden.facts.probe import read_facts
 from warden.resources.errors import RefusedError
 from warden.resources.resolve import WHOLE, Scope
 from warden.spec.errors import dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from warden.cli.selection import Target
     from warden.engine.plan import Plan
     from warden.facts.model import Facts
     from warden.spec.model import AgentSpec, Spec
+
+
+def jobs_for(spec: Spec, targets: Sequence[Target], *, what: str, scope: Scope = WHOLE) -> list[Job[Facts]]:
+    """Give what is to be made of each target: all, or some, of what the spec has for it."""
+    return [
+        Job(
+            target=target,
+            read=partial(read_facts, agents=target.agents),
+            make=partial(plan_for, spec, target, scope=scope),
+            what=what,
+        )
+        for target in targets
+    ]
 
 
 def plan_for(spec: Spec, target: Target, facts: Facts, scope: Scope = WHOLE) -> Plan:
@@ -27,21 +43,21 @@ def plan_for(spec: Spec, target: Target, facts: Facts, scope: Scope = WHOLE) -> 
     except RefusedError as error:
         message = str(error)
         place = _place(spec, target, message)
-        host = "" if _has_word(message, target.label) or _has_word(message, target.address) else f"{target.label}: "
+        host = "" if has_word(message, target.label) else f"{target.label}: "
         raise RefusedError(f"{place}{host}{message}", hint=error.hint) from error
 
 
 def _place(spec: Spec, target: Target, message: str) -> str:
     """Give `FILE:LINE:COLUMN: ` of the value that a refusal names, else of the agent that it names, else ''."""
     for name in target.agents:
-        if not _has_word(message, name):
+        if not has_word(message, name):
             continue
-        written = (key for value, key in _values(spec.agents[name]) if value and _has_word(message, value))
+        written = (key for value, key in _values(spec.agents[name]) if value and has_word(message, value))
         for key in (*written, dotted(("agents", name))):
             if key in spec.positions:
                 line, column = spec.positions[key]
                 return f"{spec.path}:{line}:{column}: "
-    if _has_word(message, "external_interface") and "network.external_interface" in spec.positions:
+    if has_word(message, "external_interface") and "network.external_interface" in spec.positions:
         line, column = spec.positions["network.external_interface"]
         return f"{spec.path}:{line}:{column}: "
     return ""
@@ -65,7 +81,3 @@ def _values(agent: AgentSpec) -> Iterator[tuple[str | None, str]]:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _has_word(text: str, word: str) -> bool:
-    return re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", text) is not None

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from warden.cli import selection
-from warden.cli.errors import CHANGES, REFUSED
-from warden.cli.placed import plan_for
+from warden.cli.errors import CHANGES
+from warden.cli.placed import jobs_for
+from warden.cli.questions import ask_to_apply
 from warden.cli.selection import read_spec, spec_path, spec_targets
-from warden.cli.work import ask_to_apply, change_host, for_each, show_plan
+from warden.cli.work import change_hosts, show_plans
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from warden.cli.selection import Target
 
 
 @click.command()
@@ -37,14 +36,8 @@ def plan(
 ) -> int:
     """Show what would change, and why; change nothing."""
     spec = read_spec(spec_path(file, env_file))
-
-    def act(target: Target) -> int:
-        shown = show_plan(target, lambda facts: plan_for(spec, target, facts), target.agents, as_json=as_json)
-        if shown.conflicts:
-            return REFUSED
-        return CHANGES if exit_code and shown.changes else 0
-
-    return for_each(spec_targets(spec, host, agents), act)
+    jobs = jobs_for(spec, spec_targets(spec, host, agents), what="planning")
+    return show_plans(jobs, as_json=as_json, exit_code=exit_code)
 
 
 @click.command()
@@ -59,15 +52,5 @@ def apply(
 ) -> int:
     """Carry the plan out, and read the hosts back."""
     spec = read_spec(spec_path(file, env_file))
-
-    def act(target: Target) -> int:
-        return change_host(
-            target,
-            lambda facts: plan_for(spec, target, facts),
-            target.agents,
-            what=f"applying {spec.path.name}",
-            ask=None if yes else ask_to_apply,
-            as_json=as_json,
-        )
-
-    return for_each(spec_targets(spec, host, agents), act)
+    jobs = jobs_for(spec, spec_targets(spec, host, agents), what=f"applying {spec.path.name}")
+    return change_hosts(jobs, ask=None if yes else ask_to_apply, as_json=as_json)

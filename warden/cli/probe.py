@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -10,9 +11,9 @@ from rich.text import Text
 
 from warden.cli import selection
 from warden.cli.errors import REFUSED
+from warden.cli.reading import for_each
 from warden.cli.selection import host_targets
 from warden.cli.terminal import out
-from warden.cli.work import for_each
 from warden.engine.plan import dump_json
 from warden.engine.probe import find_unfit, probe_to_json
 from warden.facts.probe import read_facts
@@ -34,9 +35,7 @@ def probe(file: Path | None, env_file: Path | None, host: str | None, *, as_json
     """Read a host, change nothing, and show what it has and whether agents could live there."""
     targets, network = host_targets(file, env_file, host)
 
-    def act(target: Target) -> int:
-        with target.open() as reached:
-            facts = read_facts(reached, ())
+    def show(target: Target, facts: Facts) -> int:
         unfit = find_unfit(facts, network)
         if as_json:
             out().print(dump_json(probe_to_json(target.label, facts, unfit)))
@@ -44,7 +43,7 @@ def probe(file: Path | None, env_file: Path | None, host: str | None, *, as_json
             _print(target.label, facts, unfit)
         return REFUSED if unfit else 0
 
-    return for_each(targets, act)
+    return for_each(targets, partial(read_facts, agents=()), show)
 
 
 def _print(label: str, facts: Facts, unfit: tuple[Unfit, ...]) -> None:

@@ -3,29 +3,48 @@
 
 from __future__ import annotations
 
+import traceback
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from warden.cli.terminal import err, out
-from warden.engine.apply import Outcome
+from warden.cli.errors import FAILED, UNREACHABLE, describe, has_word
+from warden.cli.terminal import err, is_set, out
+from warden.engine.report import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rich.console import Console
 
-    from warden.engine.apply import ChangeResult, Report
     from warden.engine.plan import Plan
+    from warden.engine.report import ChangeResult, Report
     from warden.resources.change import Change
 
 _ACTION_STYLE = {"+": "green", "~": "yellow", "-": "red"}
 _GAP = 2
+_ENDINGS = ("done", "failed", "refused", "with nothing to do", "not begun")
 
 
 def count(number: int, noun: str) -> str:
     """Give `1 change`, `2 changes`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def print_error(error: Exception, *, host: str = "", alone_as: str = "") -> None:
+    """Print an error and its hints to standard error, beginning with the host that it is about.
+
+    Where that is the only one, `alone_as` is its address, and a message that has either of them names it well enough.
+    """
+    if is_set("WARDEN_DEBUG"):
+        err().print("".join(traceback.format_exception(error)).rstrip())
+    for message, hint in describe(error):
+        told = message.startswith(f"{host}: ") or f": {host}: " in message or not host
+        told = told or (bool(alone_as) and any(has_word(message, name) for name in (host, alone_as)))
+        err().print(f"error: {message if told else f'{host}: {message}'}", style="red")
+        if hint:
+            err().print(f"hint: {hint}", style="cyan")
 
 
 def print_plan(label: str, plan: Plan) -> None:
@@ -116,6 +135,23 @@ def print_report(label: str, report: Report) -> None:
         for conflict in report.remaining.conflicts:
             console.print(Text(f"error: {label}: {conflict.message}", style="red"))
     console.print(Text("hint: apply again: Warden reads the host and goes on from what it finds", style="cyan"))
+
+
+def print_summary(ended: Sequence[Report | Exception | None], statuses: Sequence[int]) -> None:
+    """Print the last line of an apply to several hosts: how many of them came to which end."""
+    found = Counter(_ending(end, status) for end, status in zip(ended, statuses, strict=True))
+    words = ", ".join(f"{found[word]} {word}" for word in _ENDINGS if found[word])
+    out().print(Text(f"{count(len(ended), 'host')}: {words}", style="red" if any(statuses) else "green"))
+
+
+def _ending(ended: Report | Exception | None, status: int) -> str:
+    if ended is None:
+        return "not begun"
+    if status in (FAILED, UNREACHABLE):
+        return "failed"
+    if isinstance(ended, Exception):
+        return "refused"
+    return "done" if ended.plan.changes else "with nothing to do"
 
 
 def _print_failure(console: Console, label: str, result: ChangeResult) -> None:

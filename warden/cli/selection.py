@@ -23,14 +23,16 @@ from warden.spec.settings import read_settings
 from warden.spec.toml_spec import read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from warden.host.address import Become
     from warden.host.command import Host
     from warden.spec.model import Spec
 
 TOML_NAME = "warden.toml"
 ENV_NAME = ".env"
 LOCAL = "local"
+ADDRESSES = "local, ssh://[user@]host[:port], or fake:PATH"
 
 
 class NoSpecError(CommandLineError):
@@ -45,10 +47,11 @@ class Target:
     address: str
     folder: Path
     agents: tuple[str, ...]
+    become: Become = "none"
 
-    def open(self) -> Host:
-        """Connect to it."""
-        return open_host(self.address, folder=self.folder)
+    def open(self, ask: Callable[[str], str | None] | None = None) -> Host:
+        """Connect to it; `ask` asks the operator for the passphrase of a key."""
+        return open_host(self.address, folder=self.folder, become=self.become, ask=ask)
 
 
 def spec_path(file: Path | None, env_file: Path | None) -> Path:
@@ -89,18 +92,9 @@ def spec_targets(spec: Spec, host: str | None, agents: Sequence[str]) -> list[Ta
     named = host or read_settings().host
     if named is not None and named not in spec.hosts:
         return [Target(label=named, address=_address(named, spec), folder=current_folder(), agents=chosen)]
-    if not spec.hosts:
-        return [Target(label=LOCAL, address=LOCAL, folder=current_folder(), agents=chosen)]
-    targets = [
-        Target(
-            label=entry.name,
-            address=entry.address,
-            folder=spec.path.absolute().parent,
-            agents=tuple(name for name in chosen if spec.agents[name].host in (None, entry.name)),
-        )
-        for entry in spec.hosts.values()
-        if named in (None, entry.name)
-    ]
+    targets = targets_of(spec, chosen)
+    if spec.hosts:
+        targets = [target for target in targets if named in (None, target.label)]
     if not agents:
         return targets
     elsewhere = sorted(set(agents) - {name for target in targets for name in target.agents})
@@ -110,6 +104,22 @@ def spec_targets(spec: Spec, host: str | None, agents: Sequence[str]) -> list[Ta
             hint="name its host, or leave --host out",
         )
     return [target for target in targets if target.agents]
+
+
+def targets_of(spec: Spec, agents: Sequence[str]) -> list[Target]:
+    """Give the hosts of a spec, each with those of the agents that belong there; this machine where it names none."""
+    if not spec.hosts:
+        return [Target(label=LOCAL, address=LOCAL, folder=current_folder(), agents=tuple(agents))]
+    return [
+        Target(
+            label=entry.name,
+            address=entry.address,
+            become=entry.become,
+            folder=spec.path.absolute().parent,
+            agents=tuple(name for name in agents if spec.agents[name].host in (None, entry.name)),
+        )
+        for entry in spec.hosts.values()
+    ]
 
 
 def host_targets(
@@ -145,7 +155,7 @@ def _address(named: str, spec: Spec) -> str:
     if not _is_address(named):
         known = f"its hosts: {', '.join(spec.hosts)}; or an address: " if spec.hosts else "write "
         raise CommandLineError(
-            f"{spec.path} has no host {named}, and that is no address either", hint=f"{known}local, or fake:PATH"
+            f"{spec.path} has no host {named}, and that is no address either", hint=f"{known}{ADDRESSES}"
         )
     return named
 
@@ -156,7 +166,7 @@ def _is_address(named: str | None) -> TypeGuard[str]:
 
 file_option = click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec, a warden.toml.")
 env_file_option = click.option("--env-file", type=click.Path(path_type=Path), help="The spec, a .env of one agent.")
-host_option = click.option("--host", help="A host by its name in the spec, or an address: local, fake:PATH.")
+host_option = click.option("--host", help=f"A host by its name in the spec, or an address: {ADDRESSES}.")
 agent_option = click.option("--agent", "agents", multiple=True, help="Only this agent; may be repeated.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, as docs/json.md describes it.")
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from warden.cli import selection
-from warden.cli.placed import plan_for
+from warden.cli.placed import jobs_for
 from warden.cli.selection import read_spec, spec_path, spec_targets
-from warden.cli.work import change_host, for_each
+from warden.cli.work import change_hosts
 from warden.resources.resolve import Scope
 from warden.spec.model import Service
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from warden.cli.selection import Target
 
 SERVICES: tuple[Service, ...] = get_args(Service)
 STEPS = ("network", "pf", *SERVICES, "service")
@@ -37,14 +35,5 @@ def setup(step: str, file: Path | None, env_file: Path | None, host: str | None,
     spec = read_spec(spec_path(file, env_file))
     services = tuple(service for service in SERVICES if service == step)
     scope = Scope(services=services, service=step == "service")
-
-    def act(target: Target) -> int:
-        return change_host(
-            target,
-            lambda facts: plan_for(spec, target, facts, scope),
-            target.agents,
-            what=f"setting up {step} of {', '.join(target.agents)}",
-            ask=None,
-        )
-
-    return for_each(spec_targets(spec, host, agents), act)
+    targets = spec_targets(spec, host, agents)
+    return change_hosts(jobs_for(spec, targets, what=f"setting up {step} from {spec.path.name}", scope=scope), ask=None)

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
 from warden.cli import selection
+from warden.cli.reading import for_each
 from warden.cli.selection import host_targets
 from warden.cli.terminal import out
-from warden.cli.work import for_each
 from warden.engine.plan import dump_json
 from warden.engine.status import read_status, status_to_json
 from warden.facts.probe import read_facts
@@ -33,9 +34,7 @@ def status(file: Path | None, env_file: Path | None, host: str | None, *, as_jso
     """Show the agents of a host, and how each is."""
     targets, network = host_targets(file, env_file, host)
 
-    def act(target: Target) -> int:
-        with target.open() as reached:
-            facts = read_facts(reached, ())
+    def show(target: Target, facts: Facts) -> int:
         agents = read_status(facts, network.bridge)
         if as_json:
             out().print(dump_json(status_to_json(target.label, facts, agents)))
@@ -43,7 +42,7 @@ def status(file: Path | None, env_file: Path | None, host: str | None, *, as_jso
             print_status(target.label, facts, agents)
         return 0
 
-    return for_each(targets, act)
+    return for_each(targets, partial(read_facts, agents=()), show)
 
 
 def print_status(label: str, facts: Facts, agents: tuple[AgentStatus, ...]) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 from functools import cache
 
+import click
 from rich.console import Console
 
 
@@ -39,4 +40,12 @@ def piped_input() -> bytes:
 
 def can_ask() -> bool:
     """Tell whether somebody sits at a terminal who can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask_secret(prompt: str) -> str | None:
+    """Ask for a secret, which is not shown as it is typed; None where nobody can be asked, or nothing was typed."""
+    if not can_ask():
+        return None
+    typed: str = click.prompt(prompt.rstrip(": "), hide_input=True, default="", show_default=False, err=True)
+    return typed or None

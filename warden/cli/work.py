@@ -1,197 +1,234 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the commands share that change hosts: plan, ask, carry out, tell."""
+"""What the commands share that plan for hosts, or change them, many at a time: plan, ask, carry out, tell."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from warden.cli.errors import FAILED, KNOWN, CommandLineError, describe, exit_status
-from warden.cli.render import change_line, print_plan, print_report
+from warden.cli.crew import PATIENCE, Crew, InOrder
+from warden.cli.errors import CHANGES, FAILED, REFUSED, CommandLineError, exit_status
+from warden.cli.live import onlooker, print_event, print_report_event
+from warden.cli.reading import first_status, show_each, tell_error
+from warden.cli.render import count, print_error, print_plan, print_report, print_summary
 from warden.cli.selection import holder
-from warden.cli.terminal import can_ask, err, is_set, out
+from warden.cli.terminal import err, out
 from warden.engine.apply import carry_out
-from warden.engine.errors import EngineError
+from warden.engine.errors import ConflictsError, EngineError
 from warden.engine.plan import dump_json, plan_to_json
-from warden.facts.probe import read_facts
+from warden.engine.report import Outcome, Report
 from warden.host.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
+    from warden.cli.live import Onlooker
+    from warden.cli.questions import Ask
     from warden.cli.selection import Target
-    from warden.engine.apply import ChangeResult, Report
-    from warden.engine.lock import Holder
     from warden.engine.plan import Plan
-    from warden.facts.model import Facts
+    from warden.engine.report import ChangeResult
     from warden.host.command import Host
 
-    Make = Callable[[Facts], Plan]
+Seen = TypeVar("Seen")
 
 
-def for_each(targets: Sequence[Target], act: Callable[[Target], int]) -> int:
-    """Do something on every host; a failure on one does not keep it from the next.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Generic[Seen]):
+    """What is to be made of one host: `read` reads it in one batch, `make` plans, `what` is told to others who wait."""
 
-    Gives the exit status: 0, or that of the first host that had another.
+    target: Target
+    read: Callable[[Host], Seen]
+    make: Callable[[Seen], Plan]
+    what: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry(Generic[Seen]):
+    """A job, and how far it has come.
+
+    `shown` is the plan that the operator was shown before anything was done, `done` the number of changes done.
     """
-    statuses = []
-    for target in targets:
-        try:
-            statuses.append(act(target))
-        except KNOWN as error:
-            if is_set("WARDEN_DEBUG"):
-                raise
-            names = (target.label, target.address) if len(targets) == 1 else (target.label,)
-            told = any(name in str(error) for name in names)
-            print_error(error, label="" if told else target.label)
-            statuses.append(exit_status(error))
-    return next((status for status in statuses if status), 0)
+
+    job: Job[Seen]
+    host: Host | None = None
+    shown: Plan | None = None
+    done: int = 0
+    ended: Report | Exception | None = None
+
+    @property
+    def status(self) -> int:
+        if isinstance(self.ended, Exception):
+            return exit_status(self.ended)
+        return 0 if self.ended is None or self.ended.ok else FAILED
 
 
-def print_error(error: Exception, *, label: str = "") -> None:
-    """Print an error and its hints to standard error."""
-    for message, hint in describe(error):
-        err().print(f"error: {label + ': ' if label else ''}{message}", style="red")
-        if hint:
-            err().print(f"hint: {hint}", style="cyan")
+def show_plans(jobs: Sequence[Job[Seen]], *, as_json: bool, exit_code: bool = False) -> int:
+    """Plan for all hosts, and show the plans; where `exit_code` is set, the exit status tells of changes."""
+
+    def show(target: Target, plan: Plan) -> int:
+        if as_json:
+            out().print(dump_json(plan_to_json(plan)))
+        else:
+            print_plan(target.label, plan)
+        if plan.conflicts:
+            return REFUSED
+        return CHANGES if exit_code and plan.changes else 0
+
+    return show_each([(job.target, partial(_plan, job)) for job in jobs], show)
 
 
-def show_plan(target: Target, make: Make, agents: Collection[str], *, as_json: bool) -> Plan:
-    """Read a host, plan, and print the plan."""
-    with target.open() as host:
-        plan = make(read_facts(host, agents))
-    if as_json:
-        out().print(dump_json(plan_to_json(plan)))
-    else:
-        print_plan(target.label, plan)
-    return plan
+def change_hosts(jobs: Sequence[Job[Seen]], *, ask: Ask | None, as_json: bool = False) -> int:
+    """Plan for all hosts, show the plans, ask once where `ask` is given, carry out, and tell how it ended.
+
+    Without `ask` each host goes on by itself as soon as its plan is made. Gives the exit status, as `for_each` does.
+    """
+    entries = [_Entry(job=job) for job in jobs]
+    with Crew(patience=PATIENCE) as crew:
+        _prepare(crew, entries, shows=ask is not None, as_json=as_json)
+        work = [entry for entry in entries if entry.host is not None and entry.ended is None]
+        if not crew.stopping and (ask is None or _agreed(ask, work)):
+            _carry_out(crew, work, as_json=as_json)
+            for entry in work:
+                _tell_end(entry, alone=len(jobs) == 1, as_json=as_json)
+            if len(jobs) > 1 and not as_json:
+                print_summary([entry.ended for entry in entries], [entry.status for entry in entries])
+        if crew.stopping:
+            raise click.Abort
+    return first_status([entry.status for entry in entries])
 
 
-def change_host(
-    target: Target,
-    make: Make,
-    agents: Collection[str],
-    *,
-    what: str,
-    ask: Callable[[Plan], None] | None,
-    as_json: bool = False,
-) -> int:
-    """Plan, show the plan, ask where `ask` is given, carry it out, and tell how it ended; gives the exit status."""
-    with target.open() as host:
-        shown: Plan | None = None
-        if ask is not None:
-            shown = make(read_facts(host, agents))
-            _show(target, shown, as_json=as_json)
-            if shown.empty:
-                if as_json:
-                    _print_event("report", host=target.label, ok=True, done={})
-                return 0
-            if not shown.conflicts:
-                ask(shown)
+def _plan(job: Job[Seen], host: Host) -> Plan:
+    return job.make(job.read(host))
+
+
+def _prepare(crew: Crew, entries: Sequence[_Entry[Seen]], *, shows: bool, as_json: bool) -> None:
+    """Connect to all hosts; where somebody is to be asked, plan and show the plans as well."""
+
+    def work(entry: _Entry[Seen]) -> Plan | None:
+        entry.host = crew.open(entry.job.target)
+        return _plan(entry.job, entry.host) if shows else None
+
+    def tell(number: int, plan: Plan | Exception | None) -> None:
+        entry = entries[number]
+        target = entry.job.target
+        if isinstance(plan, Exception):
+            entry.ended = plan
+        elif plan is not None:
+            entry.shown = plan
+            _show(target, plan, as_json=as_json)
+            if plan.conflicts:
+                entry.ended = ConflictsError(plan.conflicts)
+            elif plan.empty:
+                entry.ended = Report(plan=plan, results=(), remaining=plan)
+        if entry.ended is not None:
+            if entry.host is not None:
+                crew.close(entry.host)
+            _tell_end(entry, alone=len(entries) == 1, as_json=as_json)
+            if as_json and isinstance(entry.ended, Report):
+                print_report_event(target.label, entry.ended)
+
+    crew.each(entries, work, InOrder(tell).put)
+
+
+def _agreed(ask: Ask, entries: Sequence[_Entry[Seen]]) -> bool:
+    """Ask once for all hosts that have work."""
+    if not entries:
+        return True
+    try:
+        agreed = ask([entry.shown for entry in entries if entry.shown is not None])
+    except CommandLineError as error:
+        print_error(error)
+        for entry in entries:
+            entry.ended = error
+        return False
+    if not agreed:
+        err().print("nothing was done")
+    return agreed
+
+
+def _carry_out(crew: Crew, entries: Sequence[_Entry[Seen]], *, as_json: bool) -> None:
+    """Carry out on all hosts, several at a time, with one view of it all."""
+    with onlooker([entry.job.target.label for entry in entries], as_json=as_json) as view:
+        carrying = _Carrying(crew, entries, view, as_json=as_json)
+        crew.each(range(len(entries)), carrying.work, carrying.end)
+
+
+class _Carrying(Generic[Seen]):
+    """What happens while plans are carried out; hosts go by the numbers of their entries."""
+
+    def __init__(self, crew: Crew, entries: Sequence[_Entry[Seen]], view: Onlooker, *, as_json: bool) -> None:
+        self._crew = crew
+        self._entries = entries
+        self._view = view
+        self._as_json = as_json
+        self._waiting = {number for number, entry in enumerate(entries) if entry.shown is None}
+        """The hosts whose plan has still to be shown; programs get each when it is made, people in their order."""
+        self._plans: InOrder[Plan | None] = InOrder(self._show)
+
+    def work(self, number: int) -> Report:
+        """Carry out on one host; for a thread that works."""
+        entry = self._entries[number]
+        host, job = entry.host, entry.job
+        assert host is not None  # noqa: S101 - only those that were opened have come this far
 
         def on_plan(plan: Plan) -> None:
-            if shown is None:
-                _show(target, plan, as_json=as_json)
+            self._crew.go_on(host)
+            self._crew.tell(partial(self._plan, number, plan))
 
         def on_change(result: ChangeResult) -> None:
-            change = result.change
-            _print_event("change", host=target.label, id=change.id, agent=change.agent, outcome=result.outcome.value)
+            self._crew.tell(partial(self._change, number, result))
+            self._crew.go_on(host)
 
-        report = follow(
-            target.label,
-            host,
-            make,
-            agents,
-            holder(what),
-            shown=shown,
-            on_plan=on_plan,
-            on_change=on_change if as_json else None,
-            quietly=as_json,
-        )
-    if as_json:
-        _print_event("report", host=target.label, ok=report.ok, done=_counts(report))
-    elif report.plan.changes or not report.ok:
-        print_report(target.label, report)
-    return 0 if report.ok else FAILED
+        who = holder(job.what)
+        try:
+            return carry_out(host, job.read, job.make, who, shown=entry.shown, on_plan=on_plan, on_change=on_change)
+        except (HostError, EngineError):
+            self._crew.go_on(host)  # what fails because an interrupt closed the connection is told as that
+            raise
+        finally:
+            self._crew.close(host)
+
+    def end(self, number: int, ended: Report | Exception) -> None:
+        """Take note of how it ended on a host."""
+        if number in self._waiting:
+            self._waiting.remove(number)
+            self._plans.put(number, None)  # the next hosts' need not wait for a plan that does not come
+        self._entries[number].ended = ended
+        self._view.end(number, ended)
+
+    def _plan(self, number: int, plan: Plan) -> None:
+        if number in self._waiting:
+            self._waiting.remove(number)
+            if self._as_json:
+                self._show(number, plan)
+            else:
+                self._plans.put(number, plan)
+        self._view.plan(number, plan)
+
+    def _change(self, number: int, result: ChangeResult) -> None:
+        self._entries[number].done += result.outcome is Outcome.DONE
+        self._view.change(number, result)
+
+    def _show(self, number: int, plan: Plan | None) -> None:
+        if plan is not None:
+            _show(self._entries[number].job.target, plan, as_json=self._as_json)
 
 
 def _show(target: Target, plan: Plan, *, as_json: bool) -> None:
     if as_json:
-        _print_event("plan", plan=plan_to_json(plan))
+        print_event("plan", host=target.label, plan=plan_to_json(plan))
     else:
         print_plan(target.label, plan)
 
 
-def follow(
-    label: str,
-    host: Host,
-    make: Make,
-    agents: Collection[str],
-    holder: Holder,
-    *,
-    shown: Plan | None = None,
-    on_plan: Callable[[Plan], None] | None = None,
-    on_change: Callable[[ChangeResult], None] | None = None,
-    quietly: bool = False,
-) -> Report:
-    """Carry a plan out with live progress: a line a change, and on a terminal a bar below them."""
-    live = err().is_terminal and not quietly
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err(), transient=True, disable=not live) as progress:
-        task = progress.add_task(label, total=None)
-
-        def tell_plan(plan: Plan) -> None:
-            progress.update(task, total=len(plan.changes))
-            if on_plan is not None:
-                on_plan(plan)
-
-        def tell_change(result: ChangeResult) -> None:
-            change = result.change
-            progress.update(task, advance=1, description=f"{label}  {change.kind} {change.name}")
-            if on_change is not None:
-                on_change(result)
-            elif not quietly:
-                err().print(change_line(label, result))
-
-        try:
-            return carry_out(host, agents, make, holder, shown=shown, on_plan=tell_plan, on_change=tell_change)
-        except (EngineError, HostError) as error:
-            if type(error) in (EngineError, HostError):
-                # the lock could not even be tried: where that is because the machine is no FreeBSD, say so
-                read_facts(host, agents)
-            raise
-
-
-def _print_event(event: str, **values: object) -> None:
-    out().print(json.dumps({"version": 1, "event": event, **values}, ensure_ascii=False))
-
-
-def _counts(report: Report) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for result in report.results:
-        counts[result.outcome.value] = counts.get(result.outcome.value, 0) + 1
-    return counts
-
-
-def ask_to_apply(plan: Plan) -> None:
-    """Ask whether to carry a plan out; ends the command where the answer is no, or nobody can be asked."""
-    if not can_ask():
-        raise CommandLineError("there is no terminal to ask at", hint="look at the plan, then add -y")
-    if not click.confirm(f"carry out {len(plan.changes)} changes on {plan.address}?", err=True):
-        raise click.exceptions.Exit(0)
-
-
-def ask_for_name(name: str) -> Callable[[Plan], None]:
-    """Give what asks for an agent's name to be typed before it is destroyed."""
-
-    def ask(plan: Plan) -> None:
-        if not can_ask():
-            raise CommandLineError("there is no terminal to ask at", hint="look at what goes, then add -y")
-        typed = click.prompt(f"type the agent's name to destroy it on {plan.address}", err=True)
-        if typed != name:
-            raise CommandLineError(f"{typed!r} is not {name!r}: nothing was done")
-
-    return ask
+def _tell_end(entry: _Entry[Seen], *, alone: bool, as_json: bool) -> None:
+    ended = entry.ended
+    if isinstance(ended, Exception):
+        tell_error(entry.job.target, ended, alone=alone)
+        if entry.done:
+            err().print(f"{entry.job.target.label}: {count(entry.done, 'change')} had been done by then")
+    elif ended is not None and not as_json and (ended.plan.changes or not ended.ok):
+        print_report(entry.job.target.label, ended)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LOCK = "/var/run/warden.lock"
 ALREADY_LOCKED = 75  # EX_TEMPFAIL, lockf(1)
+NOT_RUN = (126, 127)  # what a shell exits with where a program cannot be run, or is not there
 
 _HOLD = 'printf "%s\\n" "$1" > "$2" && echo held && exec cat > /dev/null'
 
@@ -46,9 +47,12 @@ def take_lock(host: Host, holder: Holder) -> Session:
     result = session.close()
     if result.exit_code != ALREADY_LOCKED:
         said = (result.stdout + result.stderr).decode("utf-8", "replace").strip()
+        missing = result.exit_code in NOT_RUN
         raise EngineError(
             f"the lock {LOCK} on {host.address} cannot be taken: lockf exits {result.exit_code}: {said}",
-            hint="Warden must be root on the host",
+            hint="lockf(1) is part of FreeBSD: see that the host has its /usr/bin/lockf"
+            if missing
+            else "Warden must be root on the host",
         )
     raise LockedError(f"another apply holds {host.address}: {_holder(host)}", hint="wait for it to end, then try again")
 

@@ -107,6 +107,12 @@ class Host(Protocol):
     def open(self, command: Command) -> Session:
         """Start a command that stays, and wait for its first line."""
 
+    def reopen(self) -> Host:
+        """Give the same machine over a new connection, as somebody would who comes to it now.
+
+        Raises HostUnreachableError where it takes none any more.
+        """
+
     def close(self) -> None:
         """Let go of the host; harmless when done twice."""
 

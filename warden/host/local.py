@@ -15,7 +15,7 @@ from warden.host.errors import CommandTimeoutError, HostError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from warden.host.command import Session
+    from warden.host.command import Host, Session
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -65,6 +65,10 @@ class LocalHost:
     def open(self, command: Command) -> Session:
         """Start a command that stays; see `Host.open`."""
         return LocalSession(command)
+
+    def reopen(self) -> Host:
+        """Give this machine again: there is no connection that could be new."""
+        return LocalHost()
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -67,6 +67,11 @@ def make_session_script(command: Command, boundary: str) -> bytes:
     return f"printf '{boundary}'\n".encode() + b"exec " + _words(command) + b" 2>&1\n"
 
 
+def shell_line(command: Command) -> str:
+    """Give a command without input as a line for a script that a host is to keep."""
+    return _words(command).decode("utf-8", "surrogateescape")
+
+
 def _run(command: Command) -> bytes:
     # `exec`, so that a builtin, a function or an alias of the shell's never stands in for the program
     program = b"exec " + _words(command) + b" 2>&3 3>&-"
@@ -78,7 +83,7 @@ def _run(command: Command) -> bytes:
 def _words(command: Command) -> bytes:
     argv = command.argv
     if command.timeout is not None:
-        argv = ("/usr/bin/timeout", "-k", str(_KILL_AFTER), f"{command.timeout:g}", *argv)
+        argv = ("timeout", "-k", str(_KILL_AFTER), f"{command.timeout:g}", *argv)
     return b" ".join(_quote(word) for word in argv)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from paramiko import Channel
 
     from warden.host.address import Become
-    from warden.host.command import Command, Session
+    from warden.host.command import Command, Host, Session
     from warden.host.ssh_connect import Ask
 
     OnResult = Callable[[Result], None] | None
@@ -44,6 +44,7 @@ class SshHost:
     def __init__(self, address: str, *, become: Become = "none", ask: Ask | None = None) -> None:
         self.address = address
         self._become = become
+        self._ask = ask
         self._way = connect(find_target(address), ask)
         self._channels = Channels(self._way[0], _BECOME[become] + _SHELL)
 
@@ -85,6 +86,10 @@ class SshHost:
         # whoever keeps a command open is about to change the host: the channels for it open meanwhile
         self._channels.keep_ready(_SPARE_LANES)
         return SshSession(self, command, channel)
+
+    def reopen(self) -> Host:
+        """Connect once more; see `Host.reopen`."""
+        return SshHost(self.address, become=self._become, ask=self._ask)
 
     def close(self) -> None:
         """Close the connection, and those that it goes through."""

@@ -22,6 +22,18 @@ class Stage(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """What keeps a change of pf's rules from locking anybody out.
+
+    The change's own commands load the new rules and leave the files that a boot reads as they are. `settle` makes them
+    last, once the host has answered over a new connection; `rollback` is what the host runs by itself if it has not.
+    """
+
+    settle: tuple[Command, ...]
+    rollback: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One step from what a host has to what is wanted.
 
@@ -38,6 +50,7 @@ class Change:
     agent: str | None = None
     detail: str = ""
     reason: str = ""
+    guard: Guard | None = None
 
     @property
     def id(self) -> str:

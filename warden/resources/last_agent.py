@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from warden.facts.probe import ANCHOR
 from warden.host.files import write_file
 from warden.resources import devfs, pf
-from warden.resources.change import Change, Note, Stage
+from warden.resources.change import Change, Guard, Note, Stage
 from warden.resources.commands import WARDEN, command, remove_file, sysrc_remove, sysrc_set
 from warden.resources.gateway import Aliases
 from warden.resources.host_rc_conf import bridge_variables, without_bridge
@@ -46,22 +47,24 @@ def _change(kind: str, name: str, detail: str, commands: tuple[Command, ...]) ->
 def _pf(facts: Facts) -> Iterator[Finding]:
     if facts.pf.enabled is None:
         return
-    commands: list[Command] = []
-    if pf.PF_CONF in facts.files:
-        text = facts.files[pf.PF_CONF].text
-        wanted = without_hooks(text)
-        # the file may be right already, and what was loaded from it not
-        if wanted != text or any(pf.hooked(facts)):
-            commands += pf.replace_pf_conf(facts, wanted)
+    after: list[Command] = []
     for subnet in facts.pf.tables.get("warden_net", ()):
-        commands += pf.kill_states(subnet)
+        after += pf.kill_states(subnet)
     # only what is there: pfctl fails on the tables of an anchor that has nothing left
     there = {"rules": facts.pf.anchor_filter, "nat": facts.pf.anchor_nat, "Tables": facts.pf.tables}
-    commands += [command(pf.PFCTL, "-a", ANCHOR, "-F", what) for what, held in there.items() if held]
+    after += [command(pf.PFCTL, "-a", ANCHOR, "-F", what) for what, held in there.items() if held]
     if pf.SERVICE in facts.files:
-        commands.append(remove_file(pf.SERVICE))
-    if commands:
-        yield _change("pf anchor", ANCHOR, f"its hooks in {pf.PF_CONF}, its rules, its service", tuple(commands))
+        after.append(remove_file(pf.SERVICE))
+    detail = f"its hooks in {pf.PF_CONF}, its rules, its service"
+    text = facts.files[pf.PF_CONF].text if pf.PF_CONF in facts.files else ""
+    wanted = without_hooks(text)
+    # the file may be right already, and what was loaded from it not
+    if text and (wanted != text or any(pf.hooked(facts))):
+        settle = (*pf.settle_pf_conf(facts, wanted), *after)
+        guard = Guard(settle=settle, rollback=(pf.bring_pf_back(),))
+        yield replace(_change("pf anchor", ANCHOR, detail, pf.load_pf_conf(facts, wanted)), guard=guard)
+    elif after:
+        yield _change("pf anchor", ANCHOR, detail, tuple(after))
 
 
 def _devfs(facts: Facts) -> Iterator[Finding]:

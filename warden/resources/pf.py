@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from warden.facts.probe import ANCHOR, TABLES
 from warden.host.files import write_file
-from warden.resources.change import Change, Conflict, Stage
+from warden.resources.change import Change, Conflict, Guard, Stage
 from warden.resources.commands import WARDEN, command, sysrc_set
 from warden.resources.pf_conf import FILTER_HOOK, NAT_HOOK, has_line, loads_anchor, skips, with_hooks
 from warden.resources.templates import render
@@ -29,6 +29,14 @@ SUBNETS = f"{WARDEN}/subnets"
 GATEWAYS = f"{WARDEN}/gateways"
 SERVICE = "/usr/local/etc/rc.d/warden_pf"
 SCRIPT_MODE = 0o555
+
+# what is loaded to be tried lies where a boot clears it away: cleanvar_enable, rc.conf(5)
+_CANDIDATE = "/var/run/warden.pf.candidate"
+_PF_CONF_CANDIDATE = "/var/run/warden.pf.conf.candidate"
+_LIVE = ("/var/run/warden.pf.nat", "/var/run/warden.pf.rules")
+_KEEP_LIVE = 'umask 077; /sbin/pfctl -sn > "$1" && /sbin/pfctl -sr > "$2"'
+# without options, which -sn and -sr do not show: those that are set stay as they are
+_BRING_BACK = f'/sbin/pfctl -N -f "$1" && /sbin/pfctl -R -f "$2" || /sbin/pfctl -f {PF_CONF}'
 PFCTL = "/sbin/pfctl"
 
 
@@ -142,9 +150,15 @@ def _rules(desired: Desired, facts: Facts) -> Iterator[Finding]:
     if there and there.text == rules and fallback and fallback.text == closed and loaded:
         return
     commands = [write_file(CLOSED, closed.encode())]
-    if there is None or there.text != rules:
-        commands.append(write_file(RULES, rules.encode(), check=(PFCTL, "-a", ANCHOR, "-nf")))
-    commands.append(command(PFCTL, "-a", ANCHOR, "-f", RULES))
+    differs = there is None or there.text != rules
+    source = _CANDIDATE if differs else RULES
+    if differs:
+        commands.append(write_file(_CANDIDATE, rules.encode(), check=(PFCTL, "-a", ANCHOR, "-nf")))
+    commands.append(command(PFCTL, "-a", ANCHOR, "-f", source))
+    guard = Guard(
+        settle=(write_file(RULES, rules.encode()),) if differs else (),
+        rollback=(command(PFCTL, "-a", ANCHOR, "-f", RULES),) if there and differs else _flush(),
+    )
     leaving = next(iter(desired.leaving), None)
     yield Change(
         kind="pf anchor",
@@ -153,9 +167,14 @@ def _rules(desired: Desired, facts: Facts) -> Iterator[Finding]:
         action="~" if there else "+",
         stage=Stage.LAST if leaving else Stage.FIRST,
         detail=f"{RULES}, isolation {desired.isolation}, out by {desired.external_interface}",
-        reason="" if there is None else "its rules changed" if there.text != rules else "its rules are not loaded",
+        reason="" if there is None else "its rules changed" if differs else "its rules are not loaded",
         commands=tuple(commands),
+        guard=guard,
     )
+
+
+def _flush() -> tuple[Command, ...]:
+    return tuple(command(PFCTL, "-a", ANCHOR, "-F", what) for what in ("rules", "nat"))
 
 
 def anchor_rules(desired: Desired) -> tuple[str, str]:
@@ -228,19 +247,39 @@ def _hooks(facts: Facts) -> Iterator[Finding]:
         stage=Stage.FIRST,
         detail=" and ".join(hook for hook in (NAT_HOOK, FILTER_HOOK) if not has_line(text, hook)) or "as it is",
         reason="the operator's rules stay as they are" if text != wanted else "the file has the hooks, pf has not",
-        commands=tuple(replace_pf_conf(facts, wanted)),
+        commands=load_pf_conf(facts, wanted),
+        guard=Guard(settle=settle_pf_conf(facts, wanted), rollback=(bring_pf_back(),)),
     )
 
 
-def replace_pf_conf(facts: Facts, wanted: str) -> list[Command]:
-    """Give the commands that put a new text in the place of pf.conf, checked before it is moved there, and load it."""
+def load_pf_conf(facts: Facts, wanted: str) -> tuple[Command, ...]:
+    """Give the commands that load a new text in the place of pf.conf, checked before; the file stays as it is.
+
+    What is loaded so far is kept beside: the file may say something else, and it was never tried.
+    """
+    keep = command("/bin/sh", "-c", _KEEP_LIVE, "sh", *_LIVE)
     old = facts.files[PF_CONF]
-    commands: list[Command] = []
-    if old.text != wanted:
-        content = wanted.encode("utf-8", "surrogateescape")
-        mode, owner = f"{old.mode:04o}", f"{old.owner}:{old.group}"
-        commands.append(write_file(PF_CONF, content, mode=mode, owner=owner, check=(PFCTL, "-nf")))
-    return [*commands, command(PFCTL, "-f", PF_CONF)]
+    if old.text == wanted:
+        return keep, command(PFCTL, "-f", PF_CONF)
+    candidate = write_file(_PF_CONF_CANDIDATE, _bytes(wanted), check=(PFCTL, "-nf"))
+    return keep, candidate, command(PFCTL, "-f", _PF_CONF_CANDIDATE)
+
+
+def settle_pf_conf(facts: Facts, wanted: str) -> tuple[Command, ...]:
+    """Give the command that puts the new text in the place of pf.conf; none where it is there already."""
+    old = facts.files[PF_CONF]
+    if old.text == wanted:
+        return ()
+    return (write_file(PF_CONF, _bytes(wanted), mode=f"{old.mode:04o}", owner=f"{old.owner}:{old.group}"),)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def bring_pf_back() -> Command:
+    """Give the command that loads the rules again that `load_pf_conf` kept."""
+    return command("/bin/sh", "-c", _BRING_BACK, "sh", *_LIVE)
 
 
 def _label_in(facts: Facts) -> bool:

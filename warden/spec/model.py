@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Service = Literal["git", "cms", "db", "llama-cpp", "ollama"]
 SERVICES: tuple[Service, ...] = get_args(Service)
 Isolation = Literal["open", "routed"]
+Become = Literal["none", "sudo", "doas"]
 
 DEFAULT_RELEASE = "15.1-RELEASE"
 DEFAULT_POOL = (IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16"))
@@ -25,10 +26,11 @@ DEFAULT_PORTS: Mapping[Service, int] = MappingProxyType({"llama-cpp": 8080, "oll
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSpec:
-    """A host by the name that the spec gives it: `[hosts.NAME]`."""
+    """A host by the name that the spec gives it: `[hosts.NAME]`; `become` is how a user there becomes root."""
 
     name: str
     address: str
+    become: Become = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ class HostTable(Table):
     """`[hosts.NAME]`."""
 
     address: fields.Text
+    become: fields.Become = "none"
 
 
 class NetworkTable(Table):

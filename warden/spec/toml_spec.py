@@ -42,7 +42,9 @@ def read_toml(path: Path, text: str, *, directory: Path | None = None) -> Spec:
         raise SpecError(problems)
     return Spec(
         path=path,
-        hosts={name: HostSpec(name=name, address=host.address) for name, host in file.hosts.items()},
+        hosts={
+            name: HostSpec(name=name, address=host.address, become=host.become) for name, host in file.hosts.items()
+        },
         network=NetworkSpec(
             bridge=file.network.bridge,
             pool=tuple(file.network.pool),

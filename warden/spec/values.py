@@ -10,7 +10,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, get_args
 
 from warden.spec.errors import RefusedValueError, quoted
-from warden.spec.model import DEFAULT_POOL, SERVICES, Isolation, Service
+from warden.spec.model import DEFAULT_POOL, SERVICES, Become, Isolation, Service
 from warden.spec.rules import duplicates
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PRIVATE = DEFAULT_POOL
 _ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
+_BECOMES: tuple[Become, ...] = get_args(Become)
 _INTERFACE_NAME_MAX = 15
 _USER_NAME_MAX = 32
 
@@ -130,6 +131,13 @@ def isolation(text: str) -> Isolation:
         raise RefusedValueError("'strict' is not built yet", hint="write routed, or open")
     if text not in _ISOLATIONS:
         raise RefusedValueError(f"{quoted(text)} is no isolation", hint="write routed, or open")
+    return text
+
+
+def become(text: str) -> Become:
+    """Take `none`, `sudo` or `doas`."""
+    if text not in _BECOMES:
+        raise RefusedValueError(f"{quoted(text)} is no way to become root", hint="write none, sudo or doas")
     return text
 
 

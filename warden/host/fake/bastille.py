@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from warden.host.fake import (
+    bastille_bootstrap,
     bastille_clone,
     bastille_config,
     bastille_create,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 VERSION = "1.4.4"
 COMMANDS: dict[str, Callable[[Run, Sequence[str]], None]] = {
+    "bootstrap": bastille_bootstrap.bootstrap,
     "clone": bastille_clone.clone,
     "cmd": bastille_other.cmd,
     "config": bastille_config.config,
@@ -54,6 +56,7 @@ COMMANDS: dict[str, Callable[[Run, Sequence[str]], None]] = {
 @program(
     "/usr/local/bin/bastille",
     "bastille --version|-v|version",
+    "bastille bootstrap RELEASE",
     "bastille create -B [-MT] [-g GATEWAY] [-n SERVER,...] [-p PRIORITY] [--no-boot] [--tags TAG,...] NAME RELEASE IP "
     "BRIDGE",
     "bastille list [-djpu] [all|ip|jail|limit|log|path|release|state|type|TARGET]",

@@ -41,6 +41,8 @@ DEFAULTS = {
     "bastille_tzdata": "",
 }
 """The values of bastille.conf.sample."""
+FOLDERS = ("backups", "cache", "jails", "releases", "templates")
+"""What is below the prefix, each with a variable of its own: `bastille_jailsdir`."""
 
 ASSIGNMENT = re.compile(r"""\s*([A-Za-z_][A-Za-z0-9_]*)=("[^"]*"|'[^']*'|[^\s#;]*)""")
 VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
@@ -175,7 +177,7 @@ class Run:
 def read_settings(machine: Machine) -> dict[str, str]:
     """Give what bastille.conf says, which sh reads: later values see earlier ones."""
     found = dict(DEFAULTS)
-    for name in ("backups", "cache", "jails", "releases", "templates"):
+    for name in FOLDERS:
         found[f"bastille_{name}dir"] = ""
     if machine.files.exists(CONFIG):
         for line in machine.files.text(CONFIG).splitlines():
@@ -186,9 +188,16 @@ def read_settings(machine: Machine) -> dict[str, str]:
             if not match[2].startswith("'"):
                 value = VARIABLE.sub(lambda name: found.get(name[1], ""), value)
             found[match[1]] = value
-    for name in ("backups", "cache", "jails", "releases", "templates"):
+    for name in FOLDERS:
         found[f"bastille_{name}dir"] = found[f"bastille_{name}dir"] or f"{found['bastille_prefix']}/{name}"
     return found
+
+
+def sample() -> str:
+    """Give bastille.conf.sample, as far as it is read here."""
+    folders = {f"bastille_{name}dir": f"${{bastille_prefix}}/{name}" for name in FOLDERS}
+    lines = (f'{name}="{value}"' for name, value in {**DEFAULTS, **folders}.items())
+    return "".join(f"{line:<69} ## default: {line.partition('=')[2]}\n" for line in lines)
 
 
 def stamp(machine: Machine, form: str = "%Y-%m-%d-%H%M%S") -> str:

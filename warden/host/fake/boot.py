@@ -90,6 +90,12 @@ def load_modules(machine: Machine) -> None:
             kld.load(machine, name)
 
 
+def load_listed(machine: Machine) -> None:
+    """Load the modules that rc.conf lists in kld_list, with or without `.ko`."""
+    for name in rcconf.read_rc_conf(machine).get("kld_list", "").split():
+        kld.load(machine, name.rpartition("/")[2].removesuffix(".ko"))
+
+
 def mount_zfs(machine: Machine) -> None:
     """Load ZFS and mount its filesystems, if rc.conf says so."""
     if rcconf.is_yes(rcconf.read_rc_conf(machine).get("zfs_enable", "")):
@@ -120,6 +126,7 @@ def set_hostname(machine: Machine) -> None:
 
 
 STEPS: dict[str, Callable[[Machine], None]] = {
+    "kld": load_listed,
     "zfs": mount_zfs,
     "cleanvar": clean_run,
     "sysctl": set_sysctls,

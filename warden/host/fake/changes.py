@@ -97,7 +97,7 @@ def _pfctl(args: Args) -> bool:
 
 
 def _pkg(args: Args) -> bool:
-    return args[:1] in (("info",), ("-N",))
+    return args[:1] in (("info",), ("query",), ("-N",))
 
 
 def _pw(args: Args) -> bool:

@@ -58,7 +58,11 @@ NOT_RECORDED = {
     "chgrp, false, kldunload, logins, md5, nice, printenv, printf, reboot, sha512, shutdown, sort, tar, tee, [": (
         "appear in no recorded session; they answer as their manual pages say"
     ),
-    "pkg": "its bootstrap's refusals are recorded; info, install, delete and update answer as the manual says",
+    "pkg": "its bootstrap's refusals are recorded; bootstrap, info, query, install, delete and update answer as the "
+    "manual says",
+    "bastille bootstrap": "answers as the script of Bastille 1.4.4 goes; it takes no time of yours and fetches nothing",
+    "pfctl -n": "checks rules without the module pf, as its source goes",
+    "rc.d/kld": "loads what kld_list names; its place in the order of a boot is the manual's",
     "bastille": "the options that a wrong call lists were not recorded, so such a call is refused",
     "ping": "whether an answer comes is worked out from the network; the times are made up",
     "sysrc -d": "describes the variables whose description was recorded, and is refused for others",

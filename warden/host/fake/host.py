@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Self
 
 import warden.host.fake.programs  # noqa: F401 - importing it registers every program
 from warden.host.command import ENVIRONMENT, Command, Result
-from warden.host.errors import CommandTimeoutError, ConnectionLostError, HostError
+from warden.host.errors import CommandTimeoutError, ConnectionLostError, HostError, HostUnreachableError
 from warden.host.fake.faults import Faults
+from warden.host.fake.operator import takes_ssh
 from warden.host.fake.program import Call, Reply, UnsupportedError, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from warden.host.command import Session
+    from warden.host.command import Host, Session
     from warden.host.fake.machine import Machine
     from warden.host.fake.store import Grip, Store
 
@@ -97,6 +98,13 @@ class FakeHost:
             grip.release()
             raise
         return FakeSession(_result(command, reply), grip)
+
+    def reopen(self) -> Host:
+        """Give the machine again, if its pf lets a new connection in; see `Host.reopen`."""
+        with self._lend() as machine:
+            if not takes_ssh(machine):
+                raise HostUnreachableError(f"{self.address}: no connection: nobody answered in time")
+        return self
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 from warden.host.fake import pf_kernel
 from warden.host.fake.filesystem import FileError
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Loading:
-    """A run of `pfctl -f`: `check` for -n, `verbose` for -v, macros from -D; what is said gathers in the lists."""
+    """A run of `pfctl -f`: `check` for -n, `verbose` for -v, macros from -D; what is said gathers in the lists.
+
+    With `only` nothing but the rules of translation (-N) or of filtering (-R) is loaded: pfctl(8), not recorded.
+    """
 
     call: Call
     check: bool = False
     verbose: bool = False
     optimize: bool = True
+    only: Literal["", "nat", "filter"] = ""
     macros: dict[str, str] = field(default_factory=dict)
     out: list[str] = field(default_factory=list)
     err: list[str] = field(default_factory=list)
@@ -89,6 +93,13 @@ class Loading:
             filter=_texts(rules),
             ether=[ether_text(rule) for rule in found.ether],
         )
+        if self.only:
+            live = self.call.machine.pf.anchors.get(anchor, PfRules())
+            kept = replace(live, options=list(live.options))
+            if self.only == "nat":
+                loaded = replace(kept, nat=loaded.nat)
+            else:
+                loaded = replace(kept, scrub=loaded.scrub, filter=loaded.filter)
         self._show([*loaded.scrub, *loaded.ether, *loaded.nat])
         self._show([f"table <{table.name}> const {{ {' '.join(table.contents or ())} }}" for table in made])
         self._show(loaded.filter)

@@ -30,7 +30,7 @@ usage: pfctl [-AdeghMmNnOPqRSrvz] [-a anchor] [-D macro=value] [-F modifier]
 	[-s modifier] [-t table -T command [address ...]] [-x level]
 """
 OPTIONS = "a:AdD:eqf:F:ghi:k:K:mMnNOo:Pp:rRs:St:T:vx:z"
-REFUSED = "AgiKmNORprxz"
+REFUSED = "AgiKmOprxz"
 """Options that pfctl has and this one has not."""
 
 FLUSHES = ("nat", "queue", "rules", "Sources", "states", "info", "Tables", "osfp", "all", "ethernet", "Reset")
@@ -63,7 +63,8 @@ class _WrongUsage(Exception):  # noqa: N818 - ends the command, with the text th
 
 @program(
     "/sbin/pfctl",
-    "pfctl [-nqv] [-a ANCHOR] [-D MACRO=VALUE]... [-o none|basic] -f FILE",
+    "pfctl [-nqN] [-a ANCHOR] [-D MACRO=VALUE]... [-o none|basic] -f FILE",
+    "pfctl [-nqR] [-a ANCHOR] [-D MACRO=VALUE]... [-o none|basic] -f FILE",
     "pfctl [-qvPS] [-a ANCHOR] -s rules|nat|ether|Anchors|Tables|info|Running|memory|Interfaces|states|Sources",
     "pfctl [-q] [-a ANCHOR] -F rules|nat|ethernet|Tables|states|Sources|info|all",
     "pfctl [-nq] [-a ANCHOR] -t TABLE -T show|add|delete|replace|flush|kill|test|zero [-f FILE] [ADDRESS]...",
@@ -155,7 +156,8 @@ class _Command:
     def _problem(self) -> Reply | None:
         if self.call.jail and self.call.files.exists("/dev/pf", root=self.call.root):
             raise self.call.unsupported("pfctl inside a jail")
-        if self.call.jail or "pf.ko" not in self.call.machine.modules:
+        # rules can be checked without the module
+        if self.call.jail or ("pf.ko" not in self.call.machine.modules and not self.check):
             return NO_DEVICE
         changes = set(self.options) & set("defFk")
         if "a" not in self.options:
@@ -297,6 +299,10 @@ class _Command:
         if self.verbose > 1:
             raise self.call.unsupported("pfctl -vvf")
         level = self._last("o")
+        if self.verbose and {"N", "R"} & set(self.options):
+            raise self.call.unsupported("pfctl -v with -N or -R")
+        if {"N", "R"} <= set(self.options):
+            raise self.call.unsupported("pfctl -N -R")
         if level and not "none".startswith(level) and not "basic".startswith(level):
             raise self.call.unsupported(f"pfctl -o {level}")
         macros: dict[str, str] = {}
@@ -308,6 +314,7 @@ class _Command:
             check=self.check,
             verbose=self.verbose > 0,
             optimize=not (level and "none".startswith(level)),
+            only="nat" if "N" in self.options else "filter" if "R" in self.options else "",
             macros=macros,
         )
         return loading.run(self.file, self.anchor)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from warden.host.fake import bastille_base, bastille_template
+from warden.host.fake.filesystem import FileError
 from warden.host.fake.options import getopt
 from warden.host.fake.program import Call, Reply, program, say
 
@@ -27,6 +29,13 @@ FILES = {
 }
 """What packages install, as far as anybody looks for it; another one brings /usr/local/bin/NAME."""
 
+REPOSITORY = "pkg.FreeBSD.org/FreeBSD:{major}:{arch}/quarterly"
+NO_PACKAGE = (
+    "A pre-built version of pkg could not be found for your system.\n"
+    "Consider changing PACKAGESITE or installing it from ports: 'ports-mgmt/pkg'.\n"
+)
+"""What the bootstrap says when it could not fetch pkg, for whatever reason but a name that does not resolve."""
+
 NOT_INSTALLED = (
     "The package management tool is not yet installed on your system.\n"
     "Please set ASSUME_ALWAYS_YES=yes environment variable to be able to bootstrap in non-interactive"
@@ -40,11 +49,23 @@ def files_of(name: str) -> list[str]:
 
 
 def add(machine: Machine, name: str, version: str) -> None:
-    """Install a package's files on the host."""
-    machine.packages[name] = version
+    """Install a package's files on the host; it counts as installed when all of them are there."""
     for path in files_of(name):
         machine.files.make_dir(path.rpartition("/")[0], parents=True)
         machine.files.write(path, b"", mode=0o555)
+    if name == "bastille":
+        _configure_bastille(machine)
+    machine.packages[name] = version
+
+
+def _configure_bastille(machine: Machine) -> None:
+    """Put down what the package has besides programs; an own bastille.conf that is there stays."""
+    files, sample = machine.files, bastille_base.sample().encode()
+    files.make_dir(bastille_base.CONFIG.rpartition("/")[0], parents=True)
+    files.write(f"{bastille_base.CONFIG}.sample", sample)
+    if not files.exists(bastille_base.CONFIG):
+        files.write(bastille_base.CONFIG, sample)
+    bastille_template.install_defaults(files)
 
 
 @program(
@@ -52,6 +73,7 @@ def add(machine: Machine, name: str, version: str) -> None:
     "pkg -N",
     "pkg bootstrap -y",
     "pkg info [-e] [NAME...]",
+    "pkg query %n",
     "pkg install -y NAME...",
     "pkg delete -y NAME...",
     "pkg update",
@@ -65,6 +87,8 @@ def pkg(call: Call) -> Reply:
         return _bootstrap(call)
     if call.args == ("-N",):
         return say(f"pkg: {len(machine.packages)} packages installed\n")
+    if call.args == ("query", "%n"):
+        return say("".join(f"{name}\n" for name in sorted(machine.packages)))
     verb = call.args[0] if call.args else ""
     flags, names, wrong = getopt(call.args[1:], "yeqnfR")
     if wrong or verb not in _VERBS or (verb in ("install", "delete") and "y" not in flags):
@@ -78,10 +102,15 @@ def _bootstrap(call: Call) -> Reply:
     agreed = call.environment.get("ASSUME_ALWAYS_YES", "").lower() in ("yes", "1", "true")
     if call.args[:2] != ("bootstrap", "-y") and not agreed:
         return say(error=NOT_INSTALLED, status=1)
-    if "pkg" not in call.machine.catalogue:
-        raise call.unsupported("pkg bootstrap on a host that reaches no repository")
-    add(call.machine, "pkg", call.machine.catalogue["pkg"])
-    return Reply() if call.args[:1] == ("bootstrap",) else pkg(call)
+    major, version = call.machine.release.partition(".")[0], call.machine.catalogue.get("pkg")
+    site = REPOSITORY.format(major=major, arch=call.machine.arch)
+    begun = say(f"Bootstrapping pkg from pkg+https://{site}, please wait...\n")
+    if version is None:
+        fetched = f"pkg: Error fetching https://{site}/Latest/pkg.pkg: Not Found\n"
+        return begun + say(error=fetched + NO_PACKAGE, status=1)
+    add(call.machine, "pkg", version)
+    begun += say(f"Installing pkg-{version}...\nExtracting pkg-{version}: .......... done\n")
+    return begun if call.args[:1] == ("bootstrap",) else begun + pkg(call)
 
 
 def _info(call: Call, names: list[str], *, exists: bool) -> Reply:
@@ -106,11 +135,19 @@ def _install(call: Call, names: list[str], *, exists: bool) -> Reply:
             error = f"pkg: No packages available to install matching '{name}' have been found in the repositories\n"
             return say(error=error, status=1)
     new = [name for name in names if name not in machine.packages]
-    for name in new:
-        add(machine, name, machine.catalogue[name])
     if not new:
         return say("The most recent versions of packages are already installed\n")
-    return say("".join(f"Installing {name}-{machine.packages[name]}...\n" for name in new))
+    reply = Reply()
+    for number, name in enumerate(new, start=1):
+        version = machine.catalogue[name]
+        reply += say(f"[{number}/{len(new)}] Installing {name}-{version}...\n")
+        try:
+            add(machine, name, version)
+        except FileError as failure:
+            return reply + say(
+                error=f"pkg: Fail to create temporary file: {failure.path}: {failure.reason}\n", status=1
+            )
+    return reply
 
 
 def _delete(call: Call, names: list[str], *, exists: bool) -> Reply:

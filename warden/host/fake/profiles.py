@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warden.host.fake.programs  # noqa: F401 - a machine has a file for every program that there is
-from warden.host.fake import bastille_template, datasets, network, pkg, rcconf
+from warden.host.fake import bastille_bootstrap, datasets, network, pkg, rcconf
 from warden.host.fake.base_files import LOCALES, install_base
 from warden.host.fake.boot import start
 from warden.host.fake.machine import Dataset, Machine, Pool
@@ -106,7 +106,7 @@ CATALOGUE = {
     "uv": "0.8.22",
     "vm-bhyve": "1.7.5",
 }
-"""What the package repository of `ready` has: what the services and the operator's guide ask for."""
+"""What the package repository of `ready` and `bare` has: what the services and the operator's guide ask for."""
 
 BASTILLE_CONF = """\
 bastille_prefix="/usr/local/bastille"
@@ -180,7 +180,8 @@ def ready() -> Machine:
 
 def bare() -> Machine:
     """Give a FreeBSD installation with nothing added."""
-    machine = Machine(ncpu=4, physmem=16 * GIB, locales=["C", "C.UTF-8", "POSIX"])
+    machine = Machine(ncpu=4, physmem=16 * GIB, locales=list(LOCALES))
+    machine.catalogue = dict(CATALOGUE)
     _install(machine, BARE_RC_CONF, 'zfs_load="YES"\n', "58:9c:fc:00:00:11")
     _write(machine, "/etc/resolv.conf", "nameserver 203.0.113.53\n")
     _make_pool(machine, Pool("zroot", size=100 * GIB, allocated=273408, device="vtbd0p4"))
@@ -221,7 +222,6 @@ def _bootstrap_bastille(machine: Machine) -> None:
     files = machine.files
     pkg.add(machine, "bastille", CATALOGUE["bastille"])
     _write(machine, "/usr/local/etc/bastille/bastille.conf", BASTILLE_CONF)
-    bastille_template.install_defaults(files)
     used = 0
     for name, (mountpoint, mode, size) in BASTILLE_DATASETS.items():
         files.make_dir(mountpoint, parents=True, mode=mode).mode = mode
@@ -229,13 +229,7 @@ def _bootstrap_bastille(machine: Machine) -> None:
         machine.datasets[dataset.name] = dataset
         used += size
     machine.pools["zroot"].allocated += used
-    release = "/usr/local/bastille/releases/15.1-RELEASE"
-    install_base(files, release)
-    _write(machine, f"{release}/etc/defaults/rc.conf", rcconf.DEFAULTS_TEXT)
-    for entry in PROGRAMS.values():
-        # jails made from the release have no pkg, not even its bootstrap (session 05)
-        if not entry.package and entry.path != "/usr/sbin/pkg":
-            _write(machine, f"{release}{entry.path}", "", mode=0o555)
+    bastille_bootstrap.install_release(machine, "/usr/local/bastille/releases/15.1-RELEASE")
     for name in ("MANIFEST", "base.txz"):
         _write(machine, f"/usr/local/bastille/cache/15.1-RELEASE/{name}", "")
 

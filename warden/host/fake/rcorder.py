@@ -23,6 +23,7 @@ BASE_ORDER = [
     "zpool",
     "var_run",
     "kldxref",
+    "kld",
     "zpoolupgrade",
     "zpoolreguid",
     "zvol",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from warden.host.fake import rcconf
-from warden.host.fake.filesystem import FileError
+from warden.host.fake.filesystem import ENOSPC, FileError
 from warden.host.fake.jls import find_jail
 from warden.host.fake.options import getopt
 from warden.host.fake.program import Call, Reply, program, say
@@ -136,6 +136,9 @@ class Sysrc:
             self.fail(f"sysrc: Not overwriting `{path}' due to previous syntax errors")
             return False
         files = self.call.files
+        if files.full:
+            # it is written below /tmp first, so the old one stays
+            raise FileError("/tmp/sysrc.XXXXXXXX", ENOSPC)
         old = files.node(path, root=self.root)
         mode, uid, gid = old.mode, old.uid, old.gid
         files.remove(path, root=self.root)
