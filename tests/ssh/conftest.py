@@ -44,3 +44,17 @@ def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
 def rig(make_rig: Callable[..., Rig]) -> Rig:
     """Give a host that Warden can be used on."""
     return make_rig()
+
+
+@pytest.fixture
+def reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Give what makes a rig the host `alpha` of an operator without an agent."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+
+    def become_operator_of(rig: Rig, *, through_link: bool = False) -> None:
+        folder = tmp_path / "operator" / ".ssh"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config").write_text(rig.ssh_config_text("alpha", through_link=through_link))
+        monkeypatch.setenv("HOME", str(folder.parent))
+
+    return become_operator_of

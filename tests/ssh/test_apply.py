@@ -25,7 +25,6 @@ from warden.host.ssh import SshHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.ssh.rig.rig import Ran, Rig
     from warden.engine.report import Report
@@ -34,20 +33,6 @@ if TYPE_CHECKING:
     MakeRig = Callable[..., Rig]
 
 ALPHA = "ssh://alpha"
-
-
-@pytest.fixture
-def reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Rig], None]:
-    """Give what makes a rig the host `alpha` of an operator without an agent."""
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-
-    def become_operator_of(rig: Rig) -> None:
-        folder = tmp_path / "operator" / ".ssh"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config").write_text(rig.ssh_config_text("alpha"))
-        monkeypatch.setenv("HOME", str(folder.parent))
-
-    return become_operator_of
 
 
 def apply(host: SshHost, spec: Spec) -> Report:

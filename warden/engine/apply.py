@@ -55,13 +55,13 @@ def carry_out(
         plan = make(read(host))
         if plan.conflicts:
             raise ConflictsError(plan.conflicts)
-        if shown is not None and plan.digest != shown.digest:
+        if shown is not None and plan.fingerprint != shown.fingerprint:
             raise MovedError(
                 f"{host.address} is no longer as it was when this plan was made", hint="look at a new plan first"
             )
         if on_plan is not None:
             on_plan(plan)
-        report = execute(host, plan, on_change, confirm)
+        report = execute(host, plan, on_change, confirm, lock)
         if report.connection_lost:
             return report
         try:

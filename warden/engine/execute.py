@@ -6,6 +6,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from warden.engine.lock import LockLostError
 from warden.engine.report import Account, Report
 from warden.host.errors import CommandTimeoutError, ConnectionLostError, HostError
 from warden.resources.change import Stage
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from warden.engine.guard import Job
+    from warden.engine.lock import Lock
     from warden.engine.plan import Plan
     from warden.engine.report import ChangeResult
     from warden.host.command import Command, Host
@@ -30,34 +32,50 @@ def execute(
     plan: Plan,
     on_change: Callable[[ChangeResult], None] | None = None,
     confirm: Confirm | None = None,
+    lock: Lock | None = None,
 ) -> Report:
     """Run the commands of a plan; see `Report`.
 
-    `confirm` is asked before new rules of pf are made to last, besides the proof over a new connection.
+    `confirm` is asked before new rules of pf are made to last, besides the proof over a new connection. `lock` is
+    looked at before every batch: once it is lost, nothing more is begun.
     """
     account = Account(plan.changes, on_change)
     try:
-        _run_stage(host, account, Stage.FIRST, (), confirm)
+        _run_stage(host, account, Stage.FIRST, confirm=confirm, lock=lock)
         if not account.failed_in(Stage.FIRST):
             lanes = _lanes(account, plan.changes)
             if lanes:
+                _check(lock)
                 host.run_lanes(lanes, on_result=account.note)
             failed = account.failed_agents()
             # what is the host's own needs all agents to be through: with one of them half gone, it is not the end
-            _run_stage(host, account, Stage.LAST, {*failed, None} if failed else (), confirm)
+            without = {*failed, None} if failed else ()
+            _run_stage(host, account, Stage.LAST, without=without, confirm=confirm, lock=lock)
     except ConnectionLostError as error:
         account.lose(error.unknown)
         return Report(plan=plan, results=account.results(), connection_lost=str(error))
-    except CommandTimeoutError as error:
+    except (CommandTimeoutError, LockLostError) as error:
         return Report(plan=plan, results=account.results(), connection_lost=str(error))
     return Report(plan=plan, results=account.results())
 
 
+def _check(lock: Lock | None) -> None:
+    if lock is not None:
+        lock.check()
+
+
 def _run_stage(
-    host: Host, account: Account, stage: Stage, without: Collection[str | None], confirm: Confirm | None
+    host: Host,
+    account: Account,
+    stage: Stage,
+    *,
+    without: Collection[str | None] = (),
+    confirm: Confirm | None,
+    lock: Lock | None,
 ) -> None:
     batches = account.take(stage, without=without)
     if batches.before:
+        _check(lock)
         host.run(batches.before, on_result=account.note)
     if batches.job is None:
         return
@@ -73,6 +91,7 @@ def _run_stage(
     with fresh:
         why = "nobody confirmed the new rules, and the old ones are back"
         if confirm is None or confirm():
+            _check(lock)
             fresh.run(batches.after, on_result=account.note)
             if not account.failed_in(stage):
                 return

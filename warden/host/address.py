@@ -55,4 +55,4 @@ def open_host(
         raise AddressError(f"{address}: there is no profile {profile!r}", hint=f"profiles are: {known}")
     faults = parse_faults(words)
     store = FileStore(folder / path, profile) if path else MemoryStore(profile)
-    return FakeHost(address, store, faults)
+    return FakeHost(address, store, faults, ages=bool(path))

@@ -69,6 +69,13 @@ class Session(Protocol):
     def greeting(self) -> bytes:
         """The first line that the command wrote, without its newline; empty if it ended before."""
 
+    @property
+    def ended(self) -> bool:
+        """Tell whether the command is over, by itself or because the connection broke."""
+
+    def send(self, data: bytes) -> None:
+        """Send something to the command's standard input; harmless when it is over."""
+
     def close(self) -> Result:
         """End the command's standard input, wait for it, and give its result."""
 

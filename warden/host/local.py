@@ -6,11 +6,13 @@ from __future__ import annotations
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from warden.host.command import ENVIRONMENT, Command, Result
 from warden.host.errors import CommandTimeoutError, HostError
+from warden.host.script import RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +28,9 @@ class LocalHost:
 
     address = "local"
 
+    def __init__(self) -> None:
+        self._registers = False
+
     def run(
         self,
         batch: Sequence[Command],
@@ -36,7 +41,7 @@ class LocalHost:
         """Run the commands in order; see `Host.run`. Raises CommandTimeoutError when one exceeds its limit."""
         results: list[Result] = []
         for command in batch:
-            results.append(_execute(command))
+            results.append(_execute(command, registers=self._registers))
             if on_result is not None:
                 on_result(results[-1])
             if stop_on_error and not results[-1].ok:
@@ -64,6 +69,7 @@ class LocalHost:
 
     def open(self, command: Command) -> Session:
         """Start a command that stays; see `Host.open`."""
+        self._registers = True
         return LocalSession(command)
 
     def reopen(self) -> Host:
@@ -99,6 +105,18 @@ class LocalSession:
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         self.greeting = self._process.stdout.readline().rstrip(b"\n")
 
+    @property
+    def ended(self) -> bool:
+        """Tell whether the process is over."""
+        return self._process.poll() is not None
+
+    def send(self, data: bytes) -> None:
+        """Send something to its standard input; where it is over, to nobody."""
+        assert self._process.stdin is not None  # noqa: S101 - asked for above
+        with suppress(OSError):
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+
     def close(self) -> Result:
         """End its standard input, wait for it, and give its result."""
         output, _ = self._process.communicate()
@@ -110,11 +128,13 @@ class LocalSession:
         )
 
 
-def _execute(command: Command) -> Result:
+def _execute(command: Command, *, registers: bool) -> Result:
     started = time.monotonic()
+    # see RUNNING: a command goes on when its controller is killed
+    register = ("/bin/sh", "-c", f'echo $$ >> {RUNNING}; exec "$@"', "sh") if registers else ()
     try:
         done = subprocess.run(
-            command.argv,
+            (*register, *command.argv),
             input=command.stdin,
             capture_output=True,
             env=ENVIRONMENT,

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 TIMED_OUT = 124
 """timeout(1) exits so when the time was up."""
 
+RUNNING = "/var/run/warden.batches"
+"""Where the shells that run batches of an apply write their process ids."""
+
 _KILL_AFTER = 5
 """Seconds that a command has to end by itself, once its time is up."""
 
@@ -52,9 +55,14 @@ def new_boundary() -> str:
     return secrets.token_hex(16)
 
 
-def make_script(batches: Sequence[Batch], boundary: str) -> Iterator[bytes]:
-    """Write the script, a piece for the beginning and one for each command."""
-    yield _PROLOGUE.format(boundary=boundary).encode()
+def make_script(batches: Sequence[Batch], boundary: str, *, registers: bool = False) -> Iterator[bytes]:
+    """Write the script, a piece for the beginning and one for each command.
+
+    With `registers` the shell first writes its process id into RUNNING, for a command that stays and has to know
+    whether a batch still runs although nobody listens any more.
+    """
+    register = f"echo $$ >> {RUNNING}\n" if registers else ""
+    yield (_PROLOGUE.format(boundary=boundary) + register).encode()
     for batch in batches:
         lead = b"k=\n"
         for command in batch.commands:

@@ -45,6 +45,7 @@ class SshHost:
         self.address = address
         self._become = become
         self._ask = ask
+        self._registers = False
         self._way = connect(find_target(address), ask)
         self._channels = Channels(self._way[0], _BECOME[become] + _SHELL)
 
@@ -85,6 +86,7 @@ class SshHost:
         channel = self._channels.take(stays=True)
         # whoever keeps a command open is about to change the host: the channels for it open meanwhile
         self._channels.keep_ready(_SPARE_LANES)
+        self._registers = True
         return SshSession(self, command, channel)
 
     def reopen(self) -> Host:
@@ -112,7 +114,7 @@ class SshHost:
             channel = self._channels.take()
         except HostUnreachableError as error:
             raise ConnectionLostError(str(error), ran=[], unknown=[], not_run=answers.waiting) from error
-        sender = _Sender(channel, list(make_script(batches, boundary)))
+        sender = _Sender(channel, list(make_script(batches, boundary, registers=self._registers)))
         try:
             sender.start()
             self._listen(channel, answers, sender, on_result)
@@ -220,14 +222,26 @@ class SshSession:
             if not data:
                 break
             self._output += data
-        if line is None and channel.exit_status < 0 and not channel.status_event.wait(_LOOK_EVERY):
-            raise _lost_at(host, command)
+        if line is None:
+            channel.status_event.wait(_LOOK_EVERY)
+            if channel.exit_status < 0:  # it did not end: it was cut off
+                raise _lost_at(host, command)
         self.greeting = line or b""
 
     def _first_line(self, boundary: bytes) -> bytes | None:
         _, found, after = bytes(self._output).partition(boundary)
         line, newline, _ = after.partition(b"\n")
         return line if found and newline else None
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the command is over, or the way to it."""
+        return bool(self._channel.eof_received or self._channel.closed)
+
+    def send(self, data: bytes) -> None:
+        """Send something to its standard input; where it is over, to nobody."""
+        with suppress(OSError):
+            self._channel.sendall(data)
 
     def close(self) -> Result:
         """End its standard input, wait for it, and give its result; 255 where the connection broke before."""

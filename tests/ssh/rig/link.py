@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A long wire to an sshd, as a process: `python -m tests.ssh.rig.link SERVER_PORT`.
+"""A long wire to an sshd, as a process: `python -m tests.ssh.rig.link SERVER_PORT SOCKET`.
 
 It relays TCP with a latency, may be slow, counts what passes, and can be cut. Bytes are never reordered, and unless the
 link is told to be slow there is no limit to how many are on their way. Standard input has the requests, a JSON line
-each, answered by one line; the first line that it writes is the port on which it listens.
+each, answered by one line; the first line that it writes is the port on which it listens. A new connection is let
+through where the fake host's pf does so: the resident on SOCKET is asked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import struct
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 CHUNK = 65536
@@ -48,8 +50,9 @@ class Line:
 class Link:
     """All connections that go over one wire."""
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_port: int, resident: str) -> None:
         self._server_port = server_port
+        self._resident = resident
         self._latency = 0.0
         self._bytes_per_second = 0
         self._counts = Counts()
@@ -78,6 +81,9 @@ class Link:
     async def relay(self, from_client: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         """Carry one connection until both sides have ended it."""
         self._counts.connections += 1
+        if not await self._passes():
+            _reset(client)
+            return
         try:
             from_server, server = await asyncio.open_connection("127.0.0.1", self._server_port)
         except OSError:
@@ -96,6 +102,14 @@ class Link:
             self._lines.remove(line)
             client.close()
             server.close()
+
+    async def _passes(self) -> bool:
+        """Ask the fake host whether its pf lets a new connection in."""
+        reader, writer = await asyncio.open_unix_connection(self._resident)
+        writer.write(struct.pack("!cI", b"P", 0))
+        answer = await reader.readexactly(6)
+        writer.close()
+        return answer[-1] == 0
 
     async def _carry(self, line: Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one direction."""
@@ -183,7 +197,9 @@ def _ignore(end: asyncio.StreamWriter) -> None:
 
 async def main() -> None:
     """Relay until standard input ends."""
-    link = Link(int(sys.argv[1]))
+    socket_file = Path(sys.argv[2])
+    os.chdir(socket_file.parent)  # the whole path may be longer than the address of a socket can be
+    link = Link(int(sys.argv[1]), socket_file.name)
     listener = await asyncio.start_server(link.relay, "127.0.0.1", 0, limit=CHUNK)
     requests = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), sys.stdin)

@@ -64,7 +64,7 @@ class Resident:
         if state is not None and state.exists():
             self._store.load(state.read_text(encoding="utf-8"))
         self._faults = Faults()
-        self._host = FakeHost("fake:", self._store, self._faults)
+        self._host = FakeHost("fake:", self._store, self._faults, ages=True)
         self._turn = threading.Lock()
         self._log: list[dict[str, Any]] = []
         self._unsupported: list[str] = []
@@ -86,7 +86,7 @@ class Resident:
                 return self._unsupported
             if request == "faults":
                 self._faults = Faults(**arguments)
-                self._host = FakeHost("fake:", self._store, self._faults)
+                self._host = FakeHost("fake:", self._store, self._faults, ages=True)
                 return None
             if request == "server":
                 self._server = arguments["pid"]
@@ -97,6 +97,11 @@ class Resident:
         """Answer one client."""
         with connection, suppress(ClientGoneError, OSError):
             kind, data = receive(connection)
+            if kind == b"P":  # the link asks, for somebody who comes
+                with self._turn:
+                    taken = self._host.takes_connections()
+                send(connection, b"X", bytes([not taken]))
+                return
             if kind != b"A":
                 raise ValueError(kind)
             argv = tuple(os.fsdecode(word) for word in data.split(b"\0")[:-1])

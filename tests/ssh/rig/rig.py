@@ -88,8 +88,8 @@ class Ran:
 class Link:
     """The wire before an sshd; see link.py."""
 
-    def __init__(self, server_port: int, latency: float, log: Path) -> None:
-        self._helper = Helper("tests.ssh.rig.link", str(server_port), log=log)
+    def __init__(self, server_port: int, resident: Path, latency: float, log: Path) -> None:
+        self._helper = Helper("tests.ssh.rig.link", str(server_port), resident, log=log)
         self.pid = self._helper.pid
         self.port = int(self._helper.ask(""))
         self.set(latency=latency)
@@ -169,7 +169,7 @@ class Rig:
     @cached_property
     def link(self) -> Link:
         """The wire before sshd; it is there from its first use."""
-        link = Link(self.host_port, self._latency, self._folder / "link.log")
+        link = Link(self.host_port, self.root / SOCKET, self._latency, self._folder / "link.log")
         self._write_known_hosts(link.port)
         return link
 

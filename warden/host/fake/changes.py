@@ -24,7 +24,23 @@ Args = tuple[str, ...]
 
 READERS = frozenset(
     {
-        *("[", "arp", "awk", "b64encode", "base64", "cat", "cmp", "date", "df", "diff", "du", "echo", "false", "find"),
+        *(
+            "[",
+            "arp",
+            "awk",
+            "b64encode",
+            "base64",
+            "cat",
+            "cmp",
+            "date",
+            "df",
+            "diff",
+            "du",
+            "echo",
+            "false",
+            "find",
+            "fuser",
+        ),
         *("freebsd-version", "getent", "grep", "head", "id", "ipcs", "jls", "kldstat", "locale", "logins", "ls", "md5"),
         *("nc", "netstat", "pgrep", "ping", "printenv", "printf", "ps", "rcorder", "readlink", "realpath", "sha256"),
         *("sha512", "sleep", "sockstat", "sort", "stat", "swapinfo", "tail", "tar", "test", "true", "uname", "wc"),

@@ -64,6 +64,8 @@ NOT_RECORDED = {
     "pfctl -n": "checks rules without the module pf, as its source goes",
     "rc.d/kld": "loads what kld_list names; its place in the order of a boot is the manual's",
     "bastille": "the options that a wrong call lists were not recorded, so such a call is refused",
+    "fuser": "answers as its source goes; a lock that is held over a connection is shown with the process id 1",
+    "zpool status -x": "of a pool that is degraded it says that a device is missing, whatever the reason is",
     "ping": "whether an answer comes is worked out from the network; the times are made up",
     "sysrc -d": "describes the variables whose description was recorded, and is refused for others",
     "kldstat": "how often other modules refer to the kernel than the recorded ones is a guess",

@@ -14,6 +14,7 @@ from warden.host.command import ENVIRONMENT, Command, Result
 from warden.host.errors import CommandTimeoutError, ConnectionLostError, HostError, HostUnreachableError
 from warden.host.fake.faults import Faults
 from warden.host.fake.operator import takes_ssh
+from warden.host.fake.processes import catch_up
 from warden.host.fake.program import Call, Reply, UnsupportedError, run_program
 
 if TYPE_CHECKING:
@@ -34,10 +35,15 @@ class FakeUnsupportedError(HostError):
 
 
 class FakeHost:
-    """A FreeBSD machine that is not there. Commands of parallel lanes take effect one at a time, in turn."""
+    """A FreeBSD machine that is not there. Commands of parallel lanes take effect one at a time, in turn.
 
-    def __init__(self, address: str, store: Store, faults: Faults | None = None) -> None:
+    With `ages` its time passes between commands as ours does, for what waits on the machine; else commands alone take
+    time there.
+    """
+
+    def __init__(self, address: str, store: Store, faults: Faults | None = None, *, ages: bool = False) -> None:
         self.address = address
+        self._ages = ages
         self._store = store
         self._faults = faults if faults is not None else Faults()
         self._turn = threading.Lock()
@@ -99,11 +105,15 @@ class FakeHost:
             raise
         return FakeSession(_result(command, reply), grip)
 
+    def takes_connections(self) -> bool:
+        """Tell whether pf lets a new connection to sshd in."""
+        with self._lend() as machine:
+            return takes_ssh(machine)
+
     def reopen(self) -> Host:
         """Give the machine again, if its pf lets a new connection in; see `Host.reopen`."""
-        with self._lend() as machine:
-            if not takes_ssh(machine):
-                raise HostUnreachableError(f"{self.address}: no connection: nobody answered in time")
+        if not self.takes_connections():
+            raise HostUnreachableError(f"{self.address}: no connection: nobody answered in time")
         return self
 
     def close(self) -> None:
@@ -126,7 +136,11 @@ class FakeHost:
         gc.disable()
         try:
             with self._turn, self._store.machine() as machine:
+                if self._ages:
+                    catch_up(machine, time.time())
                 yield machine
+                if self._ages:
+                    catch_up(machine, time.time())
         finally:
             if collecting:
                 gc.enable()
@@ -192,6 +206,14 @@ class FakeSession:
         self._result = result
         self._grip = grip
         self.greeting = result.stdout.partition(b"\n")[0]
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the command is over: one that holds a lock stays."""
+        return self._grip is None
+
+    def send(self, data: bytes) -> None:
+        """Throw it away: what the fake keeps open reads nothing that matters."""
 
     def close(self) -> Result:
         """Let go of the lock."""

@@ -228,6 +228,8 @@ class Machine:
     root_filesystem: str = "/dev/gpt/rootfs"
     clock: int = 0
     """Seconds since the machine was made; a command takes as long as it says, most of them none."""
+    awaited_since: float = 0.0
+    """When somebody last looked (seconds since the epoch), while a process waits for its time; 0 where none does."""
     booted_at: int = 0
     random: int = 1
     """The seed of everything that is random on a real machine: addresses, pids, temporary names."""

@@ -262,3 +262,17 @@ def advance(machine: Machine, seconds: int) -> None:
         else:
             end(machine, process, 0)
     machine.wait(until - machine.clock)
+
+
+def catch_up(machine: Machine, now: float) -> None:
+    """Let as much time pass as has passed for us since somebody last looked, if anything waits for its time."""
+    if machine.awaited_since:
+        advance(machine, max(0, int(now - machine.awaited_since)))
+    waits = any(
+        process.ends_at or (process.supervision is not None and process.supervision.starts_at)
+        for process in machine.processes.values()
+    )
+    if not waits:
+        machine.awaited_since = 0.0
+    elif not machine.awaited_since or now - machine.awaited_since >= 1:
+        machine.awaited_since = now

@@ -15,6 +15,7 @@ from warden.host.fake import (  # noqa: F401 - importing them is all that it tak
     files_read,
     files_text,
     files_write,
+    fuser,
     ifconfig,
     jails,
     jexec,

@@ -29,6 +29,12 @@ HEADERS = {
 }  # fmt: skip
 WIDTHS = {"size": 5, "allocated": 5, "free": 5, "fragmentation": 5, "capacity": 5, "dedupratio": 5, "health": 8}
 LEFT = ("name", "altroot")
+DEGRADED = """\
+status: One or more devices could not be opened.  Sufficient replicas exist for
+\tthe pool to continue functioning in a degraded state.
+action: Attach the missing device and online it using 'zpool online'.
+   see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-2Q
+"""
 
 
 @program(
@@ -119,8 +125,10 @@ def _status(call: Call, args: Sequence[str]) -> Reply:
     given, _, names = options_of(call, args, "x")
     pools, missing = _chosen(call, names)
     ill = [pool for pool in pools if pool.health != "ONLINE"]
-    if ill:
+    if any(pool.health != "DEGRADED" for pool in ill) or (ill and "x" not in given):
         raise call.unsupported("zpool status of a pool that is not well")
+    if ill:
+        return say("\n".join(_report(pool) for pool in ill)) + missing
     if "x" in given:
         well = [f"pool '{pool.name}' is healthy\n" for pool in pools] if names else ["all pools are healthy\n"]
         return say("".join(well)) + missing
@@ -132,4 +140,5 @@ def _report(pool: Pool) -> str:
     rows = [("NAME", "STATE", "READ WRITE CKSUM"), (pool.name, pool.health, "   0     0     0")]
     rows.append((f"  {pool.device}", pool.health, "   0     0     0"))
     table = "".join(f"\t{name:<{width}}  {state:<8} {counts}\n" for name, state, counts in rows)
-    return f"  pool: {pool.name}\n state: {pool.health}\nconfig:\n\n{table}\nerrors: No known data errors\n"
+    trouble = "" if pool.health == "ONLINE" else DEGRADED
+    return f"  pool: {pool.name}\n state: {pool.health}\n{trouble}config:\n\n{table}\nerrors: No known data errors\n"
