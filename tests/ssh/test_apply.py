@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.ssh.rig.rig import Ran, Rig
-    from warden.engine.report import Report
+    from warden.engine.report import ChangeResult, Report
     from warden.spec.model import Spec
 
     MakeRig = Callable[..., Rig]
@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 ALPHA = "ssh://alpha"
 
 
-def apply(host: SshHost, spec: Spec) -> Report:
+def apply(host: SshHost, spec: Spec, on_change: Callable[[ChangeResult], None] | None = None) -> Report:
     names = list(spec.agents)
-    return carry_out(host, partial(read_facts, agents=names), lambda facts: make_plan(spec, names, facts), HOLDER)
+    read = partial(read_facts, agents=names)
+    return carry_out(host, read, lambda facts: make_plan(spec, names, facts), HOLDER, on_change=on_change)
 
 
 def agents(number: int) -> Spec:
