@@ -274,13 +274,14 @@ def test_what_nobody_foresaw_on_one_host_does_not_stop_another(
 class AtTerminal:
     """`warden` at a terminal: what is on it is read as it comes, and answered."""
 
-    def __init__(self, folder: Path, *argv: str) -> None:
+    def __init__(self, folder: Path, *argv: str, patience: int = 30) -> None:
+        start = f"from warden.engine import guard; guard.PATIENCE = {patience}; from warden.cli.main import run; run()"
         self._master, slave = pty.openpty()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WARDEN_")}
         environment |= {"PYTHONPATH": str(Path(package.__file__).parents[1]), "TERM": "xterm", "COLUMNS": "160"}
         environment |= {"LINES": "40", "NO_COLOR": "1"}
         self._process = subprocess.Popen(
-            (sys.executable, "-m", "warden", *argv),
+            (sys.executable, "-c", start, *argv),
             cwd=folder,
             env=environment,
             stdin=slave,

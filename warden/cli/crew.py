@@ -82,12 +82,19 @@ class Crew:
 
     def ask(self, prompt: str) -> str | None:
         """Have the operator asked for a secret; for the threads that work. None where nobody can be asked."""
-        answer: SimpleQueue[str | None] = SimpleQueue()
+        return self.have(partial(ask_secret, prompt), otherwise=None)
+
+    def have(self, asked: Callable[[], Gain], otherwise: Gain) -> Gain:
+        """Have something asked by the thread that talks, and give the answer; for the threads that work.
+
+        `otherwise` is the answer where an interrupt comes first.
+        """
+        answer: SimpleQueue[Gain] = SimpleQueue()
 
         def put_question() -> None:
-            given = None
+            given = otherwise
             try:
-                given = None if self.stopping else ask_secret(prompt)
+                given = otherwise if self.stopping else asked()
             finally:
                 answer.put(given)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Group
@@ -18,6 +19,7 @@ from warden.engine.report import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from rich.console import RenderableType
     from rich.progress import Task
@@ -37,6 +39,9 @@ class Onlooker(Protocol):
 
     def end(self, number: int, ended: Report | Exception) -> None:
         """Show how it ended on a host."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Make room for a question to the operator."""
 
     def __enter__(self) -> Self: ...
 
@@ -62,6 +67,9 @@ class Lines:
         err().print(change_line(self._labels[number], result))
 
     def end(self, number: int, ended: Report | Exception) -> None: ...
+
+    def aside(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +125,14 @@ class LiveView:
     def end(self, number: int, ended: Report | Exception) -> None:
         self._rows.stop_task(self._tasks[number])
         self._rows.update(self._tasks[number], description=_outcome(ended), over=True)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self._rows.stop()
+        try:
+            yield
+        finally:
+            self._rows.start()
 
     def __enter__(self) -> Self:
         self._rows.start()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _ACTION_STYLE = {"+": "green", "~": "yellow", "-": "red"}
 _GAP = 2
+_BEGUN = "begun, and not known to be done"
 _ENDINGS = ("done", "failed", "refused", "with nothing to do", "not begun")
 
 
@@ -158,9 +159,7 @@ def _print_failure(console: Console, label: str, result: ChangeResult) -> None:
     change = result.change
     whose = f"{label}: {change.agent}" if change.agent else label
     if result.failed_at is None:
-        console.print(
-            Text(f"error: {whose}: {change.kind} {change.name}: begun, and not known to be done", style="red")
-        )
+        console.print(Text(f"error: {whose}: {change.kind} {change.name}: {result.why or _BEGUN}", style="red"))
         return
     failed = result.failed_at
     console.print(

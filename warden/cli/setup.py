@@ -27,7 +27,10 @@ STEPS = ("network", "pf", *SERVICES, "service")
 @selection.env_file_option
 @selection.host_option
 @selection.agent_option
-def setup(step: str, file: Path | None, env_file: Path | None, host: str | None, agents: tuple[str, ...]) -> int:
+@selection.confirm_option
+def setup(
+    step: str, file: Path | None, env_file: Path | None, host: str | None, agents: tuple[str, ...], *, confirm: bool
+) -> int:
     """Set up one part of the agent whose .env is here, and what that part stands on.
 
     A jail stands on the agent's network, and that on the bridge and pf. It may be repeated.
@@ -36,4 +39,5 @@ def setup(step: str, file: Path | None, env_file: Path | None, host: str | None,
     services = tuple(service for service in SERVICES if service == step)
     scope = Scope(services=services, service=step == "service")
     targets = spec_targets(spec, host, agents)
-    return change_hosts(jobs_for(spec, targets, what=f"setting up {step} from {spec.path.name}", scope=scope), ask=None)
+    jobs = jobs_for(spec, targets, what=f"setting up {step} from {spec.path.name}", scope=scope)
+    return change_hosts(jobs, ask=None, confirm=confirm)

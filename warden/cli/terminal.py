@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from functools import cache
+from select import select
 
 import click
 from rich.console import Console
@@ -49,3 +51,14 @@ def ask_secret(prompt: str) -> str | None:
         return None
     typed: str = click.prompt(prompt.rstrip(": "), hide_input=True, default="", show_default=False, err=True)
     return typed or None
+
+
+def answered_in_time(question: str, seconds: float) -> bool:
+    """Ask a question to which yes has to be answered within some seconds; everything else is no."""
+    err().print(f"{question} [y within {seconds:g} s]: ", end="")
+    with suppress(OSError, ValueError):
+        readable, _, _ = select([sys.stdin], [], [], seconds)
+        if readable:
+            return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    err().print("")
+    return False
