@@ -86,3 +86,8 @@ lint:
 [group('development')]
 bench-plan *args:
     @{{ drop_dashes }}; exec {{ python }} bench/plan.py "$@"
+
+# measure Warden beside ansible-core and pyinfra over SSH, on fake hosts; the first time installs those into .bench/
+[group('development')]
+bench-ssh *args:
+    @{{ drop_dashes }}; exec {{ python }} -m bench.ssh "$@"
