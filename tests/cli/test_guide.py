@@ -162,7 +162,7 @@ def test_destroy_leaves_the_host_as_it_was(warden: Warden, examples: Path) -> No
     bridge = on_host(warden, "ifconfig", "-f", "inet:cidr", "warden0")
     datasets = on_host(warden, "zfs", "list", "-Hp", "-o", "name")
     warden("apply", "-y", folder=examples / "atlas")
-    ended = warden("destroy", "atlas", "-y")
+    ended = warden("destroy", "atlas", "-y", "--purge")
     assert ended.status == 0, ended
     assert {path: on_host(warden, "cat", path) for path in SHARED_FILES} == before
     assert on_host(warden, "ls", "/usr/local/etc/warden/agents") == registry

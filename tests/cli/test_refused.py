@@ -291,12 +291,18 @@ def test_an_agent_that_others_need_stays(warden: Warden, ready: Path) -> None:
     assert machine(ready) == before
 
 
+def without_time(machine: Json) -> Json:
+    """Leave out what goes on by itself: the lock's own shell waits for signs of life."""
+    assert isinstance(machine, dict)
+    return {name: value for name, value in machine.items() if name not in ("clock", "awaited_since", "processes")}
+
+
 def test_a_second_apply_while_one_holds_the_lock(warden: Warden, ready: Path) -> None:
     (ready.parent / "warden.toml").write_text("[agents.atlas]\n")
-    before = machine(ready)
     holder = Holder(who="dana@laptop", what="applying other.toml", since="2026-01-02T03:04:05+00:00")
     with open_host(f"fake:{ready}", folder=ready.parent) as host:
         session = take_lock(host, holder)
+        before = without_time(machine(ready))
         try:
             for verb in (("apply", "-y"), ("setup", "--step", "db")):
                 ended = warden(*verb)
@@ -304,7 +310,7 @@ def test_a_second_apply_while_one_holds_the_lock(warden: Warden, ready: Path) ->
             assert warden("plan").status == 0, "looking needs no lock"
         finally:
             session.close()
-    assert machine(ready) == before
+    assert without_time(machine(ready)) == before
     assert warden("apply", "-y").status == 0
 
 

@@ -181,7 +181,7 @@ class World:
 
         def make_it(facts: Facts) -> Plan:
             if name in facts.registry:
-                return make_destroy_plan(spec.network, name, facts)
+                return make_destroy_plan(spec.network, name, facts, keep_data=True)
             return make_gone_plan(facts)
 
         return self._carry_out([name], make_it, faults, kill_at)
@@ -280,7 +280,12 @@ def what_matters(machine: Machine) -> dict[str, Any]:
             )
             for name, jail in machine.jails.items()
         },
-        "datasets": {name: one.properties.get("warden:agent") for name, one in machine.datasets.items()},
+        # what was kept of agents that are gone is in nobody's way
+        "datasets": {
+            name: one.properties.get("warden:agent")
+            for name, one in machine.datasets.items()
+            if name.split("/")[1:2] != ["warden"]
+        },
         "mounts": sorted((mount.source, mount.point) for mount in machine.files.mounted()),
         "services": sorted(
             (one.supervision.name, one.supervision.user, tuple(one.supervision.command))

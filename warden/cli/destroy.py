@@ -15,13 +15,14 @@ from warden.cli.selection import host_targets
 from warden.cli.work import Job, change_hosts
 from warden.engine.plan import make_destroy_plan, make_gone_plan
 from warden.facts.probe import read_facts
-from warden.resources.errors import RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from warden.cli.selection import Target
     from warden.engine.plan import Plan
     from warden.facts.model import Facts
+    from warden.spec.model import NetworkSpec
 
 
 @click.command()
@@ -30,24 +31,31 @@ if TYPE_CHECKING:
 @selection.env_file_option
 @selection.host_option
 @selection.yes_option
-def destroy(agent: str, file: Path | None, env_file: Path | None, host: str | None, *, yes: bool) -> int:
-    """Remove AGENT from its host: service, jails with all in them, addresses, registry entry."""
+@selection.json_option
+@click.option("--purge", is_flag=True, help="Keep nothing of what is in its jails.")
+def destroy(
+    agent: str, file: Path | None, env_file: Path | None, host: str | None, *, yes: bool, as_json: bool, purge: bool
+) -> int:
+    """Remove AGENT from its host: service, jails, addresses, registry entry.
+
+    What is in its jails is kept, read-only and out of the way, unless --purge says otherwise.
+    """
     targets, network = host_targets(file, env_file, host)
     found, statuses = find_agent(targets, agent)
     if found is None:
         return first_status(statuses)
-    number, seen = found
-    target = targets[number]
-    if seen.registry[agent].protected:
-        raise RefusedError(
-            f"{agent} is protected on {target.label}", hint="take `protected = true` out of its spec, and apply"
-        )
+    number, _ = found
+    job = destroy_job(targets[number], network, agent, purge=purge)
+    statuses[number] = change_hosts([job], ask=None if yes else ask_for_name(agent), as_json=as_json)
+    return first_status(statuses)
+
+
+def destroy_job(target: Target, network: NetworkSpec, agent: str, *, purge: bool) -> Job[Facts]:
+    """Give what removes an agent from a host."""
 
     def make(facts: Facts) -> Plan:
         if agent in facts.registry:
-            return make_destroy_plan(network, agent, facts)
-        return make_gone_plan(facts)
+            return make_destroy_plan(network, agent, facts, keep_data=not purge)
+        return make_gone_plan(facts, agent)
 
-    job = Job(target=target, read=partial(read_facts, agents=[agent]), make=make, what=f"destroying {agent}")
-    statuses[number] = change_hosts([job], ask=None if yes else ask_for_name(agent))
-    return first_status(statuses)
+    return Job(target=target, read=partial(read_facts, agents=[agent]), make=make, what=f"destroying {agent}")

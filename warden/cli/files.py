@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from warden.cli.errors import CommandLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
@@ -64,6 +68,26 @@ def write_new(path: Path, text: str) -> None:
         raise CommandLineError(f"{path} is there already", hint="move it away first: nothing is overwritten") from error
     except OSError as error:
         raise CommandLineError(f"{path}: {error.strerror}") from error
+
+
+def check_replaceable(path: Path, is_own: Callable[[str], bool]) -> None:
+    """Raise CommandLineError where a file is there that is none of Warden's own, by its text."""
+    if is_there(path) and not is_own(read_text(path)):
+        raise CommandLineError(f"{path} is there already, and is something else", hint="name a file that is not there")
+
+
+def write_private(path: Path, text: str, is_own: Callable[[str], bool]) -> None:
+    """Write a file that only its owner can read, in one step; one of the same kind that is there is replaced."""
+    check_replaceable(path, is_own)
+    try:
+        target = path.resolve()
+        temporary = target.with_name(f".{target.name}.warden")
+        temporary.unlink(missing_ok=True)
+        temporary.touch(mode=0o600, exist_ok=False)
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+        temporary.replace(target)
+    except OSError as error:
+        raise CommandLineError(f"{path}: {error.strerror}", hint="name a file in a folder of yours") from error
 
 
 def append_private_line(path: Path, line: str) -> None:

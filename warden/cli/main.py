@@ -11,12 +11,16 @@ import sys
 import click
 
 from warden import __version__
+from warden.cli.adopt import adopt
 from warden.cli.agent import agent
 from warden.cli.demo import demo
 from warden.cli.destroy import destroy
+from warden.cli.doctor import doctor
 from warden.cli.errors import FAILED, KNOWN, USAGE, exit_status
+from warden.cli.gc import gc
 from warden.cli.host import host
 from warden.cli.init import init
+from warden.cli.log import log
 from warden.cli.plan import apply, plan
 from warden.cli.render import print_error
 from warden.cli.setup import setup
@@ -35,7 +39,7 @@ def cli(*, debug: bool) -> None:
         os.environ["WARDEN_DEBUG"] = "1"
 
 
-for command in (init, demo, plan, apply, status, destroy, setup, agent, host):
+for command in (init, demo, plan, apply, status, log, doctor, destroy, adopt, gc, setup, agent, host):
     cli.add_command(command)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from warden.cli.errors import has_word
 from warden.cli.work import Job
-from warden.engine.plan import make_plan
+from warden.engine.plan import check_replaces, make_plan
 from warden.facts.probe import read_facts
 from warden.resources.errors import RefusedError
 from warden.resources.resolve import WHOLE, Scope
@@ -23,23 +23,31 @@ if TYPE_CHECKING:
     from warden.spec.model import AgentSpec, Spec
 
 
-def jobs_for(spec: Spec, targets: Sequence[Target], *, what: str, scope: Scope = WHOLE) -> list[Job[Facts]]:
+def jobs_for(
+    spec: Spec, targets: Sequence[Target], *, what: str, scope: Scope = WHOLE, replaces: tuple[str, ...] = ()
+) -> list[Job[Facts]]:
     """Give what is to be made of each target: all, or some, of what the spec has for it."""
     return [
         Job(
             target=target,
             read=partial(read_facts, agents=target.agents),
-            make=partial(plan_for, spec, target, scope=scope),
+            make=partial(plan_for, spec, target, scope=scope, replaces=replaces),
             what=what,
+            check=partial(_check_replaces, spec, target, replaces) if replaces else None,
         )
         for target in targets
     ]
 
 
-def plan_for(spec: Spec, target: Target, facts: Facts, scope: Scope = WHOLE) -> Plan:
+def _check_replaces(spec: Spec, target: Target, replaces: tuple[str, ...], facts: Facts, _plan: Plan) -> None:
+    # only before the first plan: once they were replaced, nothing stands in the way any more
+    check_replaces(spec, target.agents, facts, replaces)
+
+
+def plan_for(spec: Spec, target: Target, facts: Facts, scope: Scope = WHOLE, replaces: tuple[str, ...] = ()) -> Plan:
     """Plan as `make_plan` does; a RefusedError begins with the host, and with file, line and column."""
     try:
-        return make_plan(spec, target.agents, facts, scope)
+        return make_plan(spec, target.agents, facts, scope, replaces)
     except RefusedError as error:
         message = str(error)
         place = _place(spec, target, message)

@@ -52,9 +52,8 @@ def print_plan(label: str, plan: Plan) -> None:
     """Print a plan: the host's own changes, then each agent's, conflicts and remarks beside what they are about."""
     console = out()
     head = f"{label}  FreeBSD {plan.release}" + (f"  {plan.address}" if plan.address != label else "")
-    console.print(
-        Text(head, style="bold").append(f"  {count(len(plan.agents), 'agent')}, {_summary(plan)}", style="not bold")
-    )
+    agents = f"{count(len(plan.agents), 'agent')}, " if plan.agents else ""
+    console.print(Text(head, style="bold").append(f"  {agents}{_summary(plan)}", style="not bold"))
     console.print()
     widths = _widths(plan.changes)
     _section(console, plan, None, widths)

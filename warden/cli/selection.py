@@ -170,3 +170,6 @@ host_option = click.option("--host", help=f"A host by its name in the spec, or a
 agent_option = click.option("--agent", "agents", multiple=True, help="Only this agent; may be repeated.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, as docs/json.md describes it.")
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+confirm_option = click.option(
+    "--confirm", is_flag=True, help="Ask whether you are still there before new rules of pf are made to last."
+)

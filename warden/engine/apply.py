@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from warden.engine.errors import ConflictsError, MovedError
 from warden.engine.execute import execute
+from warden.engine.journal import RidingAlong, commands, entry
 from warden.engine.lock import take_lock
 from warden.engine.report import Report
 from warden.host.errors import ConnectionLostError
@@ -47,6 +48,8 @@ def carry_out(
     """
     if shown is None:
         plan = make(read(host))
+        if plan.conflicts:
+            raise ConflictsError(plan.conflicts)
         if plan.empty:
             return _nothing_to_do(plan, on_plan)
     lock = take_lock(host, holder)
@@ -65,7 +68,9 @@ def carry_out(
         if report.connection_lost:
             return report
         try:
-            return replace(report, remaining=make(read(host)))
+            # what was done is written down in the batch that reads the host back
+            along = RidingAlong(host, commands(entry(report, holder)) if plan.changes else ())
+            return replace(report, remaining=along.told(make(read(along))))
         except ConnectionLostError as error:
             # what was done is known, and has to be told; only how the host is now is not
             return replace(report, connection_lost=str(error))

@@ -186,6 +186,8 @@ class Facts:
     host_record: HostRecord
     environments: Mapping[str, Mapping[str, Secret]]
     digest: str
+    marked_scripts: frozenset[str] = frozenset()
+    """The local rc.d scripts that say of themselves that they are Warden's, of whichever agent."""
 
     @property
     def external_interface(self) -> str | None:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from warden.facts.archive import parse_archive
+from warden.facts.digest import facts_digest
 from warden.facts.environment import parse_environment
 from warden.facts.errors import FactsError, UnfitHostError
 from warden.facts.host_tables import parse_devfs_rules, parse_mount_points, parse_passwd, parse_supervised
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 ANCHOR = "warden"
 TABLES = ("warden_net", "warden_gateways")
 NOT_FOUND = 127
+
+_LIST_MARKED = "grep -l '^# managed by warden' /usr/local/etc/rc.d/* 2>/dev/null; true"
 
 _FILES = (
     "etc/pf.conf",
@@ -91,6 +93,7 @@ def _questions(agents: Iterable[str]) -> dict[str, _Question]:
         "devfs": _Question(argv=("/sbin/devfs", "rule", "-s", "13", "show"), answers=maybe),
         "rc.d": _Question(argv=("/bin/ls", "/etc/rc.d")),
         "local rc.d": _Question(argv=("/bin/ls", "/usr/local/etc/rc.d"), answers=maybe),
+        "marked scripts": _Question(argv=("/bin/sh", "-c", _LIST_MARKED)),
         "users": _Question(argv=("/usr/bin/getent", "passwd")),
         "locales": _Question(argv=("/usr/bin/locale", "-a")),
         "processes": _Question(argv=("/bin/ps", "-J", "0", "-xww", "-o", "pid,ppid,user,command")),
@@ -134,7 +137,7 @@ def _facts(address: str, results: Mapping[str, Result]) -> Facts:
     files = parse_archive(results["files"].stdout, _text(results["files"].stderr))
     running = parse_networks(out["networks"], parse_jls(out["jails"]))
     record = files.get(HOST_RECORD)
-    return Facts(
+    facts = Facts(
         address=address,
         release=out["release"].strip(),
         interfaces=parse_ifconfig(out["interfaces"]),
@@ -158,8 +161,10 @@ def _facts(address: str, results: Mapping[str, Result]) -> Facts:
         registry=_registry(files),
         host_record=parse_host_record(record.text) if record else HostRecord(),
         environments=_environments(files),
-        digest=_digest(results),
+        digest="",
+        marked_scripts=frozenset(line.rpartition("/")[2] for line in out["marked scripts"].splitlines()),
     )
+    return replace(facts, digest=facts_digest(facts))
 
 
 def _packet_filter(results: Mapping[str, Result], out: Mapping[str, str]) -> PacketFilter:
@@ -206,15 +211,6 @@ def _environments(files: Mapping[str, File]) -> dict[str, dict[str, Secret]]:
         for path, file in files.items()
         if path.startswith(f"{REGISTRY}/") and path.endswith(".env")
     }
-
-
-def _digest(results: Mapping[str, Result]) -> str:
-    digest = hashlib.sha256()
-    for name, result in results.items():
-        if name not in ("processes", "pf status"):  # pids and counters change while nothing does
-            digest.update(f"{name} {result.exit_code} {len(result.stdout)}\n".encode())
-            digest.update(result.stdout)
-    return digest.hexdigest()
 
 
 def _text(data: bytes) -> str:

@@ -4,13 +4,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import parse_qsl
 
 from warden.host.errors import AddressError
-from warden.host.fake.faults import parse_faults
-from warden.host.fake.host import FakeHost
-from warden.host.fake.profiles import PROFILES
-from warden.host.fake.store import FileStore, MemoryStore
 from warden.host.local import LocalHost
 
 if TYPE_CHECKING:
@@ -47,12 +42,6 @@ def open_host(
         return SshHost(address, become=become, ask=ask)
     if scheme != "fake" or not colon:
         raise AddressError(f"{address!r} is no address of a host", hint=FORMS)
-    path, _, query = rest.partition("?")
-    words = dict(parse_qsl(query, keep_blank_values=True))
-    profile = words.pop("profile", "ready")
-    if profile not in PROFILES:
-        known = ", ".join(sorted(PROFILES))
-        raise AddressError(f"{address}: there is no profile {profile!r}", hint=f"profiles are: {known}")
-    faults = parse_faults(words)
-    store = FileStore(folder / path, profile) if path else MemoryStore(profile)
-    return FakeHost(address, store, faults, ages=bool(path))
+    from warden.host.fake.address import open_fake  # noqa: PLC0415 - a whole FreeBSD, which most runs do not need
+
+    return open_fake(address, rest, folder)

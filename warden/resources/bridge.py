@@ -38,20 +38,25 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
             kind="bridge",
             name=name,
             message=f"there is a bridge {name} that is not Warden's: it is not in the group {INTERFACE_GROUP}",
-            hint=f"if it may become Warden's: ifconfig {name} group {INTERFACE_GROUP}; else write another `bridge`",
+            hint=f"if it may become Warden's: ifconfig {name} group {INTERFACE_GROUP}; else write another `bridge`;"
+            " an agent that was set up on it by hand: warden adopt AGENT",
         )
         return
     commands: list[Command] = []
+    found: list[str] = []
     if live is None:
         # while it exists, the same command would leave a stray bridge behind
         commands.append(command("/sbin/ifconfig", "bridge", "create", "name", name, "group", INTERFACE_GROUP))
     elif INTERFACE_GROUP not in live.groups:
         commands.append(command("/sbin/ifconfig", name, "group", INTERFACE_GROUP))
+        found.append(f"no group -> group {INTERFACE_GROUP}")
     if live is not None and live.addresses and not live.up:
         commands.append(command("/sbin/ifconfig", name, "up"))
+        found.append("down -> up")
     missing = {key: value for key, value in bridge_variables(name, facts).items() if facts.rc_conf.get(key) != value}
     if missing:
         commands.append(sysrc_set(missing))
+        found += [f"{key} {facts.rc_conf.get(key, 'absent')} -> {value}" for key, value in missing.items()]
     if commands:
         yield Change(
             kind="bridge",
@@ -59,7 +64,7 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
             action="~" if live is not None else "+",
             stage=Stage.FIRST,
             detail=f"group {INTERFACE_GROUP}, at boot from {bridge_unit(name, facts)}",
-            reason="carries the gateways and the jails of all agents" if live is None else "",
+            reason="carries the gateways and the jails of all agents" if live is None else ", ".join(found),
             commands=tuple(commands),
         )
 

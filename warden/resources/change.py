@@ -60,13 +60,22 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """Something that Warden does not own stands where a change would go; nothing is applied until it is settled."""
+    """Something that Warden does not own stands where a change would go; nothing is applied until it is settled.
+
+    `replaceable` says that `--replace` with its id makes a plan that takes it away.
+    """
 
     kind: str
     name: str
     message: str
     hint: str
     agent: str | None = None
+    replaceable: bool = False
+
+    @property
+    def id(self) -> str:
+        """The name by which an operator gives it up: `jail:atlasgit`."""
+        return f"{self.kind}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,11 +30,12 @@ class DesiredJail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredService:
-    """The agent's own rc.d service: what runs, as whom, where, and with which environment."""
+    """The agent's own rc.d service: what runs, as whom, where; `user_is_given` tells that the spec names the user."""
 
     command: tuple[str, ...]
     user: str
     workdir: str
+    user_is_given: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,8 @@ class Desired:
     """Everything that should be on one host.
 
     `agents` are those that the spec names, `others` the registered ones that it does not and that stay as they
-    are, `leaving` those that are to go.
+    are, `leaving` those that are to go. `replace` has the ids of what is not Warden's and is given up for what is;
+    `keep_data` says that the data of jails that go are put aside.
     """
 
     bridge: str
@@ -70,6 +72,8 @@ class Desired:
     agents: Mapping[str, DesiredAgent]
     others: Mapping[str, RegisteredAgent] = field(default_factory=dict)
     leaving: Mapping[str, RegisteredAgent] = field(default_factory=dict)
+    replace: frozenset[str] = frozenset()
+    keep_data: bool = False
 
     @property
     def everyone(self) -> Mapping[str, DesiredAgent | RegisteredAgent]:

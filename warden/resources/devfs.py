@@ -61,7 +61,7 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
         name=str(RULESET),
         action="~" if there else "+",
         stage=Stage.FIRST,
-        detail=f"{'defined' if defined else 'absent'} -> warden_vnet",
+        detail="defined, not loaded -> loaded" if defined else "absent -> warden_vnet",
         reason="VNET jails would see all of /dev",
         commands=tuple(commands),
     )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from warden.facts.jails import JAILS
 from warden.network.names import rc_name
 from warden.resources.errors import RefusedError
-from warden.resources.marks import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -94,10 +93,11 @@ def check_agent_on_host(agent: AgentSpec, releases: Collection[str], facts: Fact
             f"{agent.name}: {facts.address} has no locale {agent.locale.system}",
             hint="locale -a on the host lists those that it has" + _there(alike),
         )
-    script = facts.files.get(f"/usr/local/etc/rc.d/{agent.name}")
     # two scripts whose names differ by `-` and `_` would share their variables in rc.conf
-    foreign = (rc_name(agent.name) if "-" in agent.name else "") in facts.rc_scripts
-    if foreign or (agent.name in facts.rc_scripts and not (script is not None and is_ours(script.text))):
+    twin = (rc_name(agent.name) if "-" in agent.name else "") in facts.rc_scripts
+    # one in /usr/local may have been set up for the agent by hand: that is a conflict, and can be settled
+    of_system = agent.name in facts.rc_scripts and f"/usr/local/etc/rc.d/{agent.name}" not in facts.files
+    if twin or of_system:
         raise RefusedError(
             f"{facts.address} has a service {agent.name} that is not Warden's: an agent cannot have its name",
             hint="give the agent another name",

@@ -36,13 +36,14 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
         name="ipv4",
         action="~",
         stage=Stage.FIRST,
-        detail=f"{_words(live=facts.forwarding, persisted=persisted)} -> on, gateway_enable",
+        detail=", ".join(_drift(facts, persisted=persisted)),
         reason="jails reach the outside through this host",
         commands=tuple(commands),
     )
 
 
-def _words(*, live: bool, persisted: bool) -> str:
-    if live:
-        return "on until the next boot"
-    return "off until the next boot" if persisted else "off"
+def _drift(facts: Facts, *, persisted: bool) -> Iterator[str]:
+    if not facts.forwarding:
+        yield f"{_OID} 0 -> 1"
+    if not persisted:
+        yield f"gateway_enable {facts.rc_conf.get('gateway_enable', 'absent')} -> YES"

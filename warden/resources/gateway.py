@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Interface, NetmaskValueError
 from typing import TYPE_CHECKING
 
-from warden.resources.change import Change, Stage
+from warden.resources.change import Change, Conflict, Stage
 from warden.resources.commands import command, sysrc_remove, sysrc_set
 
 if TYPE_CHECKING:
@@ -19,59 +20,125 @@ if TYPE_CHECKING:
     from warden.resources.change import Finding
     from warden.resources.desired import Desired, DesiredAgent
 
+ALIAS = "_alias"
+
 
 def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """Give the changes that add the agents' gateways, and that remove those of agents that leave.
 
     An address that is there already is not added again: the kernel would take it away first, with its route.
     """
-    live = facts.interfaces.get(desired.bridge)
-    live_addresses = {address.ip for address in live.addresses} if live else set()
+    interface = facts.interfaces.get(desired.bridge)
+    live = {address.ip: address for address in interface.addresses} if interface else {}
     aliases = Aliases.read(desired.bridge, facts.rc_conf)
     for agent in desired.agents.values():
-        yield from _add(desired.bridge, agent, aliases, live=agent.gateway in live_addresses)
+        yield from _foreign(desired, agent, aliases, live, facts)
+        yield from _add(desired.bridge, agent, aliases, live.get(agent.gateway), facts)
     for leaving in desired.leaving.values():
-        yield from _remove(desired.bridge, leaving, aliases, live=leaving.gateway in live_addresses)
-    yield from _tidy(desired, aliases)
+        yield from _remove(desired.bridge, leaving, aliases, live=leaving.gateway in live)
+    yield from tidy(desired.bridge, set(desired.gateways), aliases, leaving=next(iter(desired.leaving), None))
 
 
-def _add(bridge: str, agent: DesiredAgent, aliases: Aliases, *, live: bool) -> Iterator[Finding]:
+def _foreign(
+    desired: Desired,
+    agent: DesiredAgent,
+    aliases: Aliases,
+    live: Mapping[IPv4Address, IPv4Interface],
+    facts: Facts,
+) -> Iterator[Finding]:
+    """Give what is not Warden's and stands in the agent's subnet on the bridge, or has its gateway elsewhere."""
+    known = agent.name in facts.registry
+    here = {**{address.ip: address for address in aliases.all}, **live}
+    for address, held in sorted(here.items()):
+        if address not in agent.subnet or (known and address == agent.gateway):
+            continue
+        variable = aliases.holder(address)
+        replaceable = variable is None or ALIAS in variable
+        hint = f"take it away, or was it set up for {agent.name} by hand: warden adopt {agent.name}"
+        conflict = Conflict(
+            kind="alias",
+            name=str(address),
+            agent=agent.name,
+            message=f"{held} on {desired.bridge} is not Warden's, and stands in {agent.name}'s subnet {agent.subnet}",
+            hint=hint + (f"; to give it up: apply --replace alias:{address}" if replaceable else ""),
+            replaceable=replaceable,
+        )
+        if not replaceable or conflict.id not in desired.replace:
+            yield conflict
+        elif address != agent.gateway:
+            yield from _give_up(desired.bridge, agent, held, aliases, live=address in live)
+    for interface in facts.interfaces.values():
+        if interface.name != desired.bridge and agent.gateway in {held.ip for held in interface.addresses}:
+            yield Conflict(
+                kind="alias",
+                name=str(agent.gateway),
+                agent=agent.name,
+                message=f"{agent.name}'s gateway {agent.gateway} is an address of {interface.name}",
+                hint="take it away there, or write another private /24",
+            )
+
+
+def _give_up(
+    bridge: str, agent: DesiredAgent, held: IPv4Interface, aliases: Aliases, *, live: bool
+) -> Iterator[Change]:
+    for change in removal(bridge, held.ip, aliases, live=live):
+        yield replace(
+            change, kind="replaced alias", agent=agent.name, stage=Stage.FIRST, reason="given up by --replace"
+        )
+
+
+def _add(
+    bridge: str, agent: DesiredAgent, aliases: Aliases, live: IPv4Interface | None, facts: Facts
+) -> Iterator[Finding]:
     address = IPv4Interface(f"{agent.gateway}/{agent.subnet.prefixlen}")
     commands: list[Command] = []
-    if not live:
+    found: list[str] = []
+    if live is not None and live != address:
+        commands.append(command("/sbin/ifconfig", bridge, "inet", str(live.ip), "-alias"))
+    if live != address:
         commands.append(command("/sbin/ifconfig", bridge, "inet", str(address), "alias"))
+        found.append(f"now {live or 'absent'} -> {address}")
     variable = aliases.holder(agent.gateway)
     persisted = variable is not None
     if variable is None:
         variable = aliases.add(address)
         commands.append(sysrc_set({variable: f"inet {address}"}))
+        found.append(f"{variable} absent -> inet {address}")
+    elif ALIAS in variable and parse_value(facts.rc_conf.get(variable, "")) not in (None, address):
+        commands.append(sysrc_set({variable: f"inet {address}"}))
+        found.append(f"{variable} {facts.rc_conf[variable]} -> inet {address}")
     if not commands:
         return
-    lacking = "missing now" if persisted else "missing at boot" if live else "next free index"
+    there = live is not None or persisted
     yield Change(
         kind="gateway",
         name=str(address),
         agent=agent.name,
-        action="~" if live or persisted else "+",
+        action="~" if there else "+",
         stage=Stage.FIRST,
-        detail=f"on {bridge}, {variable}",
-        reason=lacking,
+        detail=", ".join(found) if there else f"on {bridge}, {variable}",
+        reason="" if there else "next free index",
         commands=tuple(commands),
     )
 
 
-def _remove(bridge: str, agent: RegisteredAgent, aliases: Aliases, *, live: bool) -> Iterator[Finding]:
+def _remove(bridge: str, agent: RegisteredAgent, aliases: Aliases, *, live: bool) -> Iterator[Change]:
+    for change in removal(bridge, agent.gateway, aliases, live=live):
+        yield replace(change, name=f"{agent.gateway}/{agent.subnet.prefixlen}", agent=agent.name)
+
+
+def removal(bridge: str, address: IPv4Address, aliases: Aliases, *, live: bool) -> Iterator[Change]:
+    """Give the change that takes a gateway off the bridge, now and at boot; none where it is not there."""
     commands: list[Command] = []
     if live:
-        commands.append(command("/sbin/ifconfig", bridge, "inet", str(agent.gateway), "-alias"))
-    variables = aliases.drop(agent.gateway)
+        commands.append(command("/sbin/ifconfig", bridge, "inet", str(address), "-alias"))
+    variables = aliases.drop(address)
     if variables:
         commands.append(sysrc_remove(variables))
     if commands:
         yield Change(
             kind="gateway",
-            name=f"{agent.gateway}/{agent.subnet.prefixlen}",
-            agent=agent.name,
+            name=str(address),
             action="-",
             stage=Stage.LAST,
             detail=f"on {bridge}, {', '.join(variables) or 'not in rc.conf'}",
@@ -79,9 +146,8 @@ def _remove(bridge: str, agent: RegisteredAgent, aliases: Aliases, *, live: bool
         )
 
 
-def _tidy(desired: Desired, aliases: Aliases) -> Iterator[Finding]:
+def tidy(bridge: str, ours: set[IPv4Address], aliases: Aliases, *, leaving: str | None = None) -> Iterator[Change]:
     """Give the change that leaves each gateway once and no gap: a move that was cut off stands in two places."""
-    ours = set(desired.gateways)
     surplus = aliases.drop_surplus(ours)
     moves = aliases.close_gaps(ours)
     commands = [sysrc_remove(surplus)] if surplus else []
@@ -89,10 +155,9 @@ def _tidy(desired: Desired, aliases: Aliases) -> Iterator[Finding]:
         commands += [sysrc_set({new: value}), sysrc_remove([old])]
     if commands:
         words = [f"{name} goes" for name in surplus] + [f"{old} becomes {new}" for old, new, _ in moves]
-        leaving = next(iter(desired.leaving), None)
         yield Change(
             kind="aliases",
-            name=desired.bridge,
+            name=bridge,
             agent=leaving,
             action="~",
             stage=Stage.LAST if leaving else Stage.FIRST,
@@ -158,12 +223,16 @@ class Aliases:
         return [self._name(index) for index in surplus]
 
     def drop(self, address: IPv4Address) -> list[str]:
-        """Take every alias with this address out, and give their variables."""
+        """Take this address out wherever it stands, and give the variables: one that was adopted may be no alias."""
         indexes = [index for index, held in self._addresses().items() if held.ip == address]
         for index in indexes:
             del self._values[index]
         self._holders.pop(address, None)
-        return [self._name(index) for index in indexes]
+        names = [self._name(index) for index in indexes]
+        if self._main is not None and self._main.ip == address:
+            self._main = None
+            names.append(f"ifconfig_{self._interface}")
+        return names
 
     def close_gaps(self, ours: set[IPv4Address]) -> list[tuple[str, str, str]]:
         """Move our own highest aliases down until no gap is below one of them: (old variable, new variable, value)."""

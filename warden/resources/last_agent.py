@@ -18,6 +18,7 @@ from warden.resources.pf_conf import without_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from ipaddress import IPv4Address
 
     from warden.facts.model import Facts
     from warden.host.command import Command
@@ -29,14 +30,21 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """Give the changes that take Warden off a host, in the order in which nothing is left half done."""
     if desired.inhabited or not desired.leaving:
         return
+    gateways = {agent.gateway for agent in facts.registry.values()}
+    jails = {jail.name for agent in facts.registry.values() for jail in agent.jails.values()}
+    yield from take_off(desired.bridge, facts, gateways, jails)
+
+
+def take_off(bridge: str, facts: Facts, gateways: set[IPv4Address], jails: set[str]) -> Iterator[Finding]:
+    """Give the changes that undo what was set for all agents; these gateways and jails are Warden's, and go as well."""
     yield from _pf(facts)
     yield from _devfs(facts)
-    foreign = _foreign(desired, facts)
+    foreign = _foreign(bridge, facts, gateways, jails)
     if foreign:
-        yield Note(message=f"{desired.bridge} stays: it has {', '.join(foreign)}, which Warden did not give it")
+        yield Note(message=f"{bridge} stays: it has {', '.join(foreign)}, which Warden did not give it")
     else:
-        yield from _bridge(desired.bridge, facts)
-    yield from _rc_conf(desired.bridge, facts, bridge_stays=bool(foreign))
+        yield from _bridge(bridge, facts)
+    yield from _rc_conf(bridge, facts, bridge_stays=bool(foreign))
     yield _change("record", WARDEN, "the registry of an empty host", (command("/bin/rm", "-rf", WARDEN),))
 
 
@@ -81,20 +89,16 @@ def _devfs(facts: Facts) -> Iterator[Finding]:
     yield _change("devfs ruleset", str(devfs.RULESET), devfs.RULES, tuple(commands))
 
 
-def _foreign(desired: Desired, facts: Facts) -> list[str]:
+def _foreign(bridge: str, facts: Facts, ours: set[IPv4Address], jails: set[str]) -> list[str]:
     """Give what of others is on the bridge: addresses, now or at boot, interfaces and jails."""
-    live = facts.interfaces.get(desired.bridge)
-    ours = {agent.gateway for agent in facts.registry.values()}
-    jails = {jail.name for agent in facts.registry.values() for jail in agent.jails.values()}
+    live = facts.interfaces.get(bridge)
     found: list[str] = []
     if live is not None:
         found += [str(address) for address in live.addresses if address.ip not in ours]
         found += [name for name in sorted(live.members) if "epair" not in facts.interfaces[name].groups]
-    at_boot = Aliases.read(desired.bridge, facts.rc_conf).all
+    at_boot = Aliases.read(bridge, facts.rc_conf).all
     found += [str(address) for address in at_boot if address.ip not in ours and str(address) not in found]
-    found += [
-        name for name, jail in facts.bastille_jails.items() if jail.bridge == desired.bridge and name not in jails
-    ]
+    found += [name for name, jail in facts.bastille_jails.items() if jail.bridge == bridge and name not in jails]
     return found
 
 

@@ -45,9 +45,11 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     if not desired.inhabited:
         return
     conflict = _conflict(desired, facts)
-    if conflict is not None:
+    if conflict is not None and conflict.id not in desired.replace:
         yield conflict
         return
+    if conflict is not None:
+        yield _give_up(facts)
     yield from _tables(desired, facts)
     yield from _rules(desired, facts)
     yield from _service(desired, facts)
@@ -81,18 +83,55 @@ def _conflict(desired: Desired, facts: Facts) -> Conflict | None:
     foreign = facts.pf.anchor_filter + facts.pf.anchor_nat
     if foreign and not facts.registry and not _label_in(facts):
         return Conflict(
-            kind="pf",
+            kind="anchor",
             name=ANCHOR,
             message=f'the anchor "{ANCHOR}" holds rules that Warden did not write',
-            hint=f"see them with: pfctl -a {ANCHOR} -sr; if nobody needs them: pfctl -a {ANCHOR} -F rules -F nat",
+            hint=f"see them with: pfctl -a {ANCHOR} -sr; to give them up: apply --replace anchor:{ANCHOR}",
+            replaceable=True,
         )
     return None
 
 
+def _give_up(facts: Facts) -> Change:
+    lost = (*facts.pf.anchor_nat, *facts.pf.anchor_filter)
+    return Change(
+        kind="replaced anchor",
+        name=ANCHOR,
+        action="-",
+        stage=Stage.FIRST,
+        detail="; ".join(lost),
+        reason="given up by --replace",
+        commands=_flush(),
+    )
+
+
 def _tables(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    gone = set(facts.pf.tables.get("warden_net", ())) - set(desired.subnets)
+    # once they are out of the table nothing tells whether their states are gone as well: so each time again
+    gone |= {agent.subnet for agent in desired.leaving.values()}
+    commands = table_commands(desired.subnets, desired.gateways, sorted(gone), facts)
+    if not commands:
+        return
+    leaving = next(iter(desired.leaving), None)
+    yield Change(
+        kind="pf table",
+        name="warden_net",
+        agent=leaving,
+        action="~" if "warden_net" in facts.pf.tables else "+",
+        stage=Stage.LAST if leaving else Stage.FIRST,
+        detail=_difference(desired, facts),
+        reason="no rule is reloaded",
+        commands=tuple(commands),
+    )
+
+
+def table_commands(
+    subnets: Sequence[IPv4Network], gateways: Sequence[IPv4Address], gone: Sequence[IPv4Network], facts: Facts
+) -> list[Command]:
+    """Give the commands that leave these in the tables and their files, and end the connections of what is gone."""
     wanted: tuple[tuple[str, str, Sequence[IPv4Network | IPv4Address]], ...] = (
-        ("warden_net", SUBNETS, desired.subnets),
-        ("warden_gateways", GATEWAYS, desired.gateways),
+        ("warden_net", SUBNETS, subnets),
+        ("warden_gateways", GATEWAYS, gateways),
     )
     commands: list[Command] = []
     for table, path, entries in wanted:
@@ -103,24 +142,9 @@ def _tables(desired: Desired, facts: Facts) -> Iterator[Finding]:
         live = facts.pf.tables.get(table)
         if live is not None and {str(entry).removesuffix("/32") for entry in live} != {str(e) for e in entries}:
             commands.append(command(PFCTL, "-a", ANCHOR, "-t", table, "-T", "replace", "-f", path))
-    gone = set(facts.pf.tables.get("warden_net", ())) - set(desired.subnets)
-    # once they are out of the table nothing tells whether their states are gone as well: so each time again
-    gone |= {agent.subnet for agent in desired.leaving.values()}
-    for subnet in sorted(gone):
+    for subnet in gone:
         commands += kill_states(subnet)
-    if not commands:
-        return
-    leaving = next(iter(desired.leaving), None)
-    yield Change(
-        kind="pf table",
-        name="warden_net",
-        agent=leaving,
-        action="~" if "warden_net" in facts.pf.tables else "+",
-        stage=Stage.LAST if leaving else Stage.FIRST,
-        detail=_difference(facts.pf.tables.get("warden_net", ()), desired.subnets),
-        reason="no rule is reloaded",
-        commands=tuple(commands),
-    )
+    return commands
 
 
 def kill_states(subnet: IPv4Network) -> tuple[Command, Command]:
@@ -133,10 +157,22 @@ def hooked(facts: Facts) -> tuple[bool, bool]:
     return f"{NAT_HOOK} all" in facts.pf.nat_rules, f"{FILTER_HOOK} all" in facts.pf.filter_rules
 
 
-def _difference(live: Sequence[IPv4Network], wanted: Sequence[IPv4Network]) -> str:
-    words = [f"+ {subnet}" for subnet in wanted if subnet not in live]
-    words += [f"- {subnet}" for subnet in live if subnet not in wanted]
-    return ", ".join(words) or f"{len(wanted)} subnets"
+def _difference(desired: Desired, facts: Facts) -> str:
+    """Say what comes into the table and what leaves it; where it is right, what of its files or its twin is not."""
+    live, gateways = facts.pf.tables.get("warden_net", ()), facts.pf.tables.get("warden_gateways", ())
+    words = [f"+ {subnet}" for subnet in desired.subnets if subnet not in live]
+    words += [f"- {subnet}" for subnet in live if subnet not in desired.subnets]
+    if words:
+        return ", ".join(words)
+    held = {entry.network_address for entry in gateways}
+    words = [f"+ gateway {address}" for address in desired.gateways if address not in held]
+    words += [f"- gateway {address}" for address in sorted(held) if address not in desired.gateways]
+    for path, entries in ((SUBNETS, desired.subnets), (GATEWAYS, desired.gateways)):
+        there, wanted = facts.files.get(path), [str(entry) for entry in entries]
+        found = there.text.split() if there else []
+        if found != wanted:
+            words.append(f"{path} {' '.join(found) or 'absent'} -> {' '.join(wanted)}")
+    return ", ".join(words)
 
 
 def _rules(desired: Desired, facts: Facts) -> Iterator[Finding]:
@@ -167,10 +203,18 @@ def _rules(desired: Desired, facts: Facts) -> Iterator[Finding]:
         action="~" if there else "+",
         stage=Stage.LAST if leaving else Stage.FIRST,
         detail=f"{RULES}, isolation {desired.isolation}, out by {desired.external_interface}",
-        reason="" if there is None else "its rules changed" if differs else "its rules are not loaded",
+        reason=_drift(there is not None, differs=differs, loaded=loaded),
         commands=tuple(commands),
         guard=guard,
     )
+
+
+def _drift(there: bool, *, differs: bool, loaded: bool) -> str:  # noqa: FBT001 - named by what it tests
+    if not there:
+        return ""
+    found = ["its rules changed"] if differs else []
+    found += [] if loaded else ["its rules or tables are not loaded"]
+    return ", ".join(found) or f"{CLOSED} differs"
 
 
 def _flush() -> tuple[Command, ...]:
@@ -219,17 +263,22 @@ def _service(desired: Desired, facts: Facts) -> Iterator[Finding]:
     script = render("rc.d/warden_pf", anchor=ANCHOR, rules=RULES, closed=CLOSED)
     there = facts.files.get(SERVICE)
     commands: list[Command] = []
+    found: list[str] = []
     if there is None or there.text != script or there.mode != SCRIPT_MODE:
         commands.append(write_file(SERVICE, script.encode(), mode="0555"))
-    if facts.rc_conf.get("warden_pf_enable", "NO").upper() != "YES":
+        mode = "" if there is None or there.text != script else f"'s mode {there.mode:04o} -> {SCRIPT_MODE:04o}"
+        found.append(f"script{mode or ' differs'}")
+    enabled = facts.rc_conf.get("warden_pf_enable", "absent")
+    if enabled.upper() != "YES":
         commands.append(sysrc_set({"warden_pf_enable": "YES"}))
+        found.append(f"warden_pf_enable {enabled} -> YES")
     if commands and desired.inhabited:
         yield Change(
             kind="service",
             name="warden_pf",
             action="~" if there else "+",
             stage=Stage.FIRST,
-            detail=SERVICE,
+            detail=", ".join(found) if there else SERVICE,
             reason="loads the anchor at boot, after pf and before the jails",
             commands=tuple(commands),
         )

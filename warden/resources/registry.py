@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from warden.facts.model import Facts
+    from warden.host.command import Command
     from warden.resources.change import Finding
     from warden.resources.desired import Desired, DesiredAgent
 
@@ -44,8 +45,8 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
                 action="~" if there else "+",
                 stage=Stage.FIRST,
                 detail=str(agent.subnet),
-                reason="" if there else "other applies see from now on that this is taken",
-                commands=(_FOLDERS, write_file(path_of(agent.name), text.encode())),
+                reason=drift(there.text, text) if there else "other applies see from now on that this is taken",
+                commands=write_entry(path_of(agent.name), text),
             )
     if desired.inhabited:
         yield from _host_record(desired, facts)
@@ -77,10 +78,36 @@ def _host_record(desired: Desired, facts: Facts) -> Iterator[Finding]:
             name="host.toml",
             action="~" if there else "+",
             stage=Stage.FIRST,
-            detail=HOST_RECORD,
+            detail=drift(there.text, text) if there else HOST_RECORD,
             reason="what stood in rc.conf before, for the day when the last agent leaves",
             commands=(_FOLDERS, write_file(HOST_RECORD, text.encode())),
         )
+
+
+def write_entry(path: str, text: str) -> tuple[Command, ...]:
+    """Give the commands that write an agent's file in the registry."""
+    return _FOLDERS, write_file(path, text.encode())
+
+
+def drift(there: str, wanted: str) -> str:
+    """Say which of a file's lines differ, with both values."""
+    old, new = _values(there), _values(wanted)
+    return ", ".join(
+        f"{name} {old.get(name, 'absent')} -> {new.get(name, 'absent')}"
+        for name in [*new, *(name for name in old if name not in new)]
+        if old.get(name) != new.get(name)
+    )
+
+
+def _values(text: str) -> dict[str, str]:
+    section, values = "", {}
+    for line in text.splitlines():
+        name, sign, value = line.partition(" = ")
+        if line.startswith("["):
+            section = line.strip("[]") + "."
+        elif sign and not line.startswith("#"):
+            values[f"{section}{name}"] = value
+    return values
 
 
 def entry(agent: DesiredAgent) -> str:

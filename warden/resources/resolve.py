@@ -17,7 +17,7 @@ from warden.spec.model import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from ipaddress import IPv4Network
+    from ipaddress import IPv4Address, IPv4Network
 
     from warden.facts.model import Facts, RegisteredAgent, RegisteredJail
     from warden.spec.model import AgentSpec, Isolation, JailSpec, NetworkSpec, Service, Spec
@@ -42,9 +42,12 @@ class Scope:
 WHOLE = Scope()
 
 
-def resolve(spec: Spec, agents: Collection[str], facts: Facts, scope: Scope = WHOLE) -> Desired:
+def resolve(
+    spec: Spec, agents: Collection[str], facts: Facts, scope: Scope = WHOLE, replace: Collection[str] = ()
+) -> Desired:
     """Decide everything about the spec's agents that are named in `agents`, as they should be on this host.
 
+    `replace` has the ids of conflicts that the operator has settled: what stands there is given up.
     Raises RefusedError where a name, an address or a subnet collides with what the host has, or where the host
     lacks what an agent needs.
     """
@@ -73,14 +76,22 @@ def resolve(spec: Spec, agents: Collection[str], facts: Facts, scope: Scope = WH
         domain=spec.network.domain,
         agents=resolved,
         others=others,
+        replace=frozenset(replace),
     )
 
 
-def resolve_leaving(network: NetworkSpec, agent: str, facts: Facts) -> Desired:
-    """Decide what stays when a registered agent goes; raises RefusedError where the host has no such agent."""
+def resolve_leaving(network: NetworkSpec, agent: str, facts: Facts, *, keep_data: bool = False) -> Desired:
+    """Decide what stays when a registered agent goes.
+
+    Raises RefusedError where the host has no such agent, where it is protected, or others depend on it.
+    """
     if agent not in facts.registry:
         known = ", ".join(sorted(facts.registry)) or "none"
         raise RefusedError(f"{facts.address} has no agent {agent}", hint=f"registered there: {known}")
+    if facts.registry[agent].protected:
+        raise RefusedError(
+            f"{agent} is protected on {facts.address}", hint="take `protected = true` out of its spec, and apply"
+        )
     stay = {name: entry for name, entry in facts.registry.items() if name != agent}
     dependants = sorted(name for name, entry in stay.items() if entry.shares_llm_of == agent)
     if dependants:
@@ -96,6 +107,7 @@ def resolve_leaving(network: NetworkSpec, agent: str, facts: Facts) -> Desired:
         agents={},
         others=stay,
         leaving={agent: facts.registry[agent]},
+        keep_data=keep_data,
     )
 
 
@@ -108,6 +120,7 @@ def _subnets(
     network: NetworkSpec, chosen: Mapping[str, AgentSpec], others: Mapping[str, RegisteredAgent], facts: Facts
 ) -> dict[str, IPv4Network]:
     wanted: dict[str, IPv4Network | None] = {}
+    gateways: set[IPv4Address] = set()
     for name, agent in chosen.items():
         registered = facts.registry.get(name)
         if registered and agent.subnet and agent.subnet != registered.subnet:
@@ -115,22 +128,31 @@ def _subnets(
                 f"{name} has {registered.subnet} on {facts.address}, and the spec says {agent.subnet}",
                 hint=f'write subnet = "{registered.subnet}", or destroy {name} first: an agent does not move',
             )
-        wanted[name] = registered.subnet if registered else agent.subnet
+        subnet = registered.subnet if registered else agent.subnet
+        wanted[name] = subnet
+        if subnet is not None:
+            gateways.add(agent.gateway or gateway_of(subnet))
     registered_gateways = {agent.gateway for agent in facts.registry.values()}
     taken = [Taken(network=agent.subnet, what=f"agent {name}") for name, agent in others.items()]
     taken += [Taken(network=reserved, what="reserved") for reserved in network.reserved]
+    named = [subnet for subnet in wanted.values() if subnet is not None]
+    apart: set[tuple[str, IPv4Network]] = set()
     for interface in facts.interfaces.values():
-        taken += [
-            Taken(network=address.network, what=f"address {address} on {interface.name}")
-            for address in interface.addresses
-            if not (interface.name == network.bridge and address.ip in registered_gateways)
-        ]
+        for address in interface.addresses:
+            on_bridge = interface.name == network.bridge
+            # what somebody put into the subnet of a named agent is a conflict of its own, and has its own name
+            if address.ip in gateways or (on_bridge and any(address.ip in subnet for subnet in named)):
+                apart.add((interface.name, address.network))
+            elif not (on_bridge and address.ip in registered_gateways):
+                taken.append(Taken(network=address.network, what=f"address {address} on {interface.name}"))
     taken += [
         Taken(network=route.destination, what=f"route {route.destination} via {route.gateway or route.interface}")
         for route in facts.routes
         if route.destination.prefixlen > 0
         and not route.interface.startswith("lo")
-        and not (route.interface == network.bridge and route.gateway is None)  # its address says it already
+        # a link's address says it already
+        and not (route.gateway is None and (route.interface, route.destination) in apart)
+        and not (route.interface == network.bridge and route.gateway is None)
     ]
     return allocate(wanted, network.pool, taken)
 
@@ -223,7 +245,9 @@ def _service(spec: Spec, agent: AgentSpec, facts: Facts) -> DesiredService | Non
     has_folder = spec.path.suffix == ".toml" or facts.address == "local"
     home = account.home if account is not None else f"/home/{user or agent.name}"
     workdir = agent.workdir if has_folder and agent.workdir else home
-    return DesiredService(command=agent.command, user=user or agent.name, workdir=workdir)
+    return DesiredService(
+        command=agent.command, user=user or agent.name, workdir=workdir, user_is_given=user is not None
+    )
 
 
 def _environment(agent: AgentSpec) -> dict[str, str]:

@@ -10,25 +10,27 @@ from typing import TYPE_CHECKING
 from warden.facts.registry import REGISTRY
 from warden.host.files import write_file
 from warden.network.names import rc_name
-from warden.resources.change import Change, Note, Stage
+from warden.resources.change import Change, Conflict, Note, Stage
 from warden.resources.commands import command, remove_file, sysrc_remove, sysrc_set
 from warden.resources.desired import DesiredService
 from warden.resources.errors import RefusedError
-from warden.resources.marks import FILE_MARK
+from warden.resources.marks import FILE_MARK, is_ours
 from warden.resources.templates import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from warden.facts.model import Facts
+    from warden.facts.model import Facts, File
     from warden.host.command import Command
     from warden.host.secret import Secret
     from warden.resources.change import Finding
     from warden.resources.desired import Desired, DesiredAgent
 
 _SCRIPT_MODE = 0o555
+_EXECUTABLE = 0o100
 _SECRET_MODE = 0o600
 _SERVICE = "/usr/sbin/service"
+_TRY_STOP = 'service "$1" onestop || true'
 _PLAIN_PATH = re.compile(r"^/[A-Za-z0-9._/@+-]*$")
 RESTART_DELAY = 5
 """Seconds that daemon(8) waits before it starts a command again that has ended."""
@@ -52,40 +54,84 @@ def log_path(agent: str) -> str:
 def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """Give the changes to the agents' services."""
     for agent in desired.agents.values():
-        if agent.service is not None:
-            yield from _service(agent, agent.service, facts)
-        else:
-            if _is_installed(agent.name, facts):
-                yield _removal(agent.name, facts)
+        foreign = _conflict(agent.name, facts)
+        if agent.service is None:
+            if _is_installed(agent.name, facts) and foreign is None:
+                yield removal(agent.name, facts, with_environment=False)
             yield from _environment_only(agent, facts)
+        elif foreign is not None and foreign.id not in desired.replace:
+            yield foreign
+        else:
+            if foreign is not None:
+                yield _give_up(agent.name)
+            yield from _service(agent, agent.service, facts, replaced=foreign is not None)
 
 
 def departures(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """Give the end of the services of agents that leave: before the jails that they may be using go."""
     for name in desired.leaving:
-        if _is_installed(name, facts) or env_path(name) in facts.files:
-            yield _removal(name, facts, remove_file(env_path(name)))
+        foreign = _conflict(name, facts)
+        if foreign is not None:
+            yield Note(agent=name, message=f"{script_path(name)} stays: it is not Warden's")
+            if env_path(name) in facts.files:
+                yield environment_removal(name)
+        elif _is_installed(name, facts) or env_path(name) in facts.files:
+            yield removal(name, facts)
+
+
+def _conflict(agent: str, facts: Facts) -> Conflict | None:
+    there = facts.files.get(script_path(agent))
+    if there is None or is_ours(there.text):
+        return None
+    return Conflict(
+        kind="script",
+        name=agent,
+        agent=agent,
+        message=f"{facts.address} has a service {agent} that is not Warden's: {script_path(agent)}",
+        hint=f"give the agent another name, or was it set up by hand: warden adopt {agent};"
+        f" to give that script up: apply --replace script:{agent}",
+        replaceable=True,
+    )
+
+
+def _give_up(agent: str) -> Change:
+    script = script_path(agent)
+    return Change(
+        kind="replaced script",
+        name=agent,
+        agent=agent,
+        action="-",
+        stage=Stage.AGENT,
+        detail=f"{script}, stopped before",
+        reason="given up by --replace",
+        # a script that cannot stop its service, or has none that runs, says 1
+        commands=(command("/bin/sh", "-c", _TRY_STOP, "sh", agent), remove_file(script)),
+    )
 
 
 def _is_installed(agent: str, facts: Facts) -> bool:
     return script_path(agent) in facts.files or agent in facts.supervised or f"{rc_name(agent)}_enable" in facts.rc_conf
 
 
-def _service(agent: DesiredAgent, service: DesiredService, facts: Facts) -> Iterator[Finding]:
+def _service(
+    agent: DesiredAgent, service: DesiredService, facts: Facts, *, replaced: bool = False
+) -> Iterator[Finding]:
     script = render_script(agent.name, agent.system_locale, service)
     environment = merged_environment(agent.environment, facts.environments.get(agent.name, {}))
-    there = facts.files.get(script_path(agent.name))
-    enabled = facts.rc_conf.get(f"{rc_name(agent.name)}_enable", "NO").upper() == "YES"
-    supervised = facts.supervised.get(agent.name)
+    there = None if replaced else facts.files.get(script_path(agent.name))
+    variable = f"{rc_name(agent.name)}_enable"
+    enabled = facts.rc_conf.get(variable, "absent")
+    supervised = None if replaced else facts.supervised.get(agent.name)
     writes: list[Command] = []
     reasons: list[str] = []
     if not _env_file_is(agent.name, environment, facts):
         writes.append(write_environment(agent.name, environment))
-        reasons.append("environment")
-    if there is None or there.text != script or there.mode != _SCRIPT_MODE:
+        reasons.append(_environment_drift(agent.name, environment, facts))
+    drift = _script_drift(there, script)
+    if drift:
         writes.append(write_file(script_path(agent.name), script.encode(), mode="0555"))
-        reasons.append("script")
-    if not writes and enabled and supervised is not None:
+        reasons.append(drift)
+    if not writes and enabled.upper() == "YES" and supervised is not None:
         if supervised.child is None:
             yield Note(
                 agent=agent.name,
@@ -97,12 +143,15 @@ def _service(agent: DesiredAgent, service: DesiredService, facts: Facts) -> Iter
     if writes and supervised is not None:
         # stopped before its files change: cut off here, it is seen to be down, and not to run on old ones
         commands += _stop(agent.name, facts)
+    elif there is not None and there.text != script:
+        # one that was adopted may run without daemon(8): its own script knows how to stop it
+        commands.append(command("/bin/sh", "-c", _TRY_STOP, "sh", agent.name))
     commands += writes
-    if not enabled:
-        commands.append(sysrc_set({f"{rc_name(agent.name)}_enable": "YES"}))
-        reasons.append("not enabled at boot")
+    if enabled.upper() != "YES":
+        commands.append(sysrc_set({variable: "YES"}))
+        reasons.append(f"{variable} {enabled} -> YES")
     if supervised is None:
-        reasons.append("not running")
+        reasons.append("stopped -> running")
     if supervised is None or writes:
         commands.append(command(_SERVICE, agent.name, "start"))
     yield Change(
@@ -127,30 +176,48 @@ def _environment_only(agent: DesiredAgent, facts: Facts) -> Iterator[Finding]:
             action="~" if env_path(agent.name) in facts.files else "+",
             stage=Stage.AGENT,
             detail=env_path(agent.name),
+            reason=_environment_drift(agent.name, environment, facts),
             commands=(write_environment(agent.name, environment),),
         )
 
 
 def _stop(agent: str, facts: Facts) -> list[Command]:
-    """Give the commands that stop a service, also one whose script is gone while it runs.
+    """Give the commands that stop a service, also one whose script is gone, or cannot be run, while it runs.
 
     What stops it is rc.subr, by its pid file: any script of that name does, and waits until it is gone.
     """
     stop = command(_SERVICE, agent, "onestop")
-    if script_path(agent) in facts.files:
+    there = facts.files.get(script_path(agent))
+    if there is not None and there.mode & _EXECUTABLE:
         return [stop]
     stand_in = render_script(agent, "C.UTF-8", DesiredService(command=("/usr/bin/true",), user="root", workdir="/"))
     return [write_file(script_path(agent), stand_in.encode(), mode="0555"), stop]
 
 
-def _removal(agent: str, facts: Facts, *further: Command) -> Change:
+def environment_removal(agent: str) -> Change:
+    """Give the change that removes an env file alone."""
+    return Change(
+        kind="environment",
+        name=agent,
+        agent=agent,
+        action="-",
+        stage=Stage.AGENT,
+        detail=f"{env_path(agent)} with the secrets in it",
+        commands=(remove_file(env_path(agent)),),
+    )
+
+
+def removal(agent: str, facts: Facts, *, with_environment: bool = True) -> Change:
+    """Give the change that ends a service, and removes its script and, if nothing else needs it, its env file."""
     commands: list[Command] = []
     script = script_path(agent)
     if f"{rc_name(agent)}_enable" in facts.rc_conf:
         commands.append(sysrc_remove([f"{rc_name(agent)}_enable"]))
     if agent in facts.supervised:
         commands += _stop(agent, facts)
-    commands += [remove_file(script), *further]
+    commands.append(remove_file(script))
+    if with_environment:
+        commands.append(remove_file(env_path(agent)))
     return Change(
         kind="service",
         name=agent,
@@ -197,6 +264,26 @@ def write_environment(agent: str, environment: Mapping[str, str]) -> Command:
     lines += [f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items())]
     content = "\n".join(lines) + "\n"
     return write_file(env_path(agent), content.encode("utf-8", "surrogateescape"), mode="0600", secret=True)
+
+
+def _script_drift(there: File | None, script: str) -> str:
+    if there is None:
+        return "script absent -> there"
+    if there.text != script:
+        return "script differs"
+    return "" if there.mode == _SCRIPT_MODE else f"script's mode {there.mode:04o} -> {_SCRIPT_MODE:04o}"
+
+
+def _environment_drift(agent: str, environment: Mapping[str, str], facts: Facts) -> str:
+    """Say what of an env file differs: names of variables and its mode, never a value."""
+    file = facts.files.get(env_path(agent))
+    if file is None:
+        return "environment absent -> there"
+    there = facts.environments.get(agent, {})
+    names = sorted(name for name, value in environment.items() if name not in there or there[name].reveal() != value)
+    if names:
+        return f"environment: {', '.join(names)} differ{'s' if len(names) == 1 else ''}"
+    return f"environment: {file.mode:04o} {file.owner} -> {_SECRET_MODE:04o} root"
 
 
 def _env_file_is(agent: str, environment: Mapping[str, str], facts: Facts) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warden.resources.change import Change, Stage
+from warden.resources.change import Change, Conflict, Stage
 from warden.resources.commands import command
 from warden.resources.marks import USER_COMMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from warden.facts.model import Facts
+    from warden.facts.model import Facts, User
     from warden.resources.change import Finding
     from warden.resources.desired import Desired
 
@@ -27,7 +27,19 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     making: set[str] = set()
     for agent in desired.agents.values():
         user = agent.service.user if agent.service else None
-        if user is None or user in facts.users or user in making:
+        if user is None or user in making:
+            continue
+        account = facts.users.get(user)
+        if account is not None:
+            ours = account.comment.startswith(USER_COMMENT) or agent.name in facts.registry
+            if not ours and agent.service is not None and not agent.service.user_is_given:
+                yield Conflict(
+                    kind="user",
+                    name=user,
+                    agent=agent.name,
+                    message=f"there is a user {user} that is not Warden's, and the spec does not name it",
+                    hint=f'if {agent.name} is to run as that user, write user = "{user}" (AGENT_USER in a .env)',
+                )
             continue
         making.add(user)
         comment = f"{USER_COMMENT} {agent.name}"
@@ -49,12 +61,17 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
             ours = account.comment.startswith(USER_COMMENT) and account.name == leaving.user
             if not (ours or account.comment == made) or account.name in needed:
                 continue
-            yield Change(
-                kind="user",
-                name=account.name,
-                agent=leaving.name,
-                action="-",
-                stage=Stage.LAST,
-                detail=f"its home {account.home} stays",
-                commands=(command(_PW, "userdel", account.name),),
-            )
+            yield removal(account, leaving.name)
+
+
+def removal(account: User, agent: str, *, stage: Stage = Stage.LAST) -> Change:
+    """Give the change that removes an account that Warden made."""
+    return Change(
+        kind="user",
+        name=account.name,
+        agent=agent,
+        action="-",
+        stage=stage,
+        detail=f"its home {account.home} stays",
+        commands=(command(_PW, "userdel", account.name),),
+    )

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -61,6 +62,7 @@ class Server:
         self.trust(self.host_key)
         self.configure()
         self._process: subprocess.Popen[bytes] | None = None
+        self._ending = threading.Lock()
 
     def trust(self, key: Path) -> None:
         """Write a key into known_hosts as this server's."""
@@ -103,13 +105,13 @@ class Server:
 
     def kill(self) -> None:
         """End sshd and every session of it, as a host that loses its power does."""
-        if self._process is None:
-            return
-        pids = [self._process.pid, *children(self._process.pid)]
-        for pid in pids:
-            with_no_mercy(pid)
-        self._process.wait()
-        self._process = None
+        with self._ending:  # by a timer of the test's, and by its end
+            if self._process is None:
+                return
+            for pid in (self._process.pid, *children(self._process.pid)):
+                with_no_mercy(pid)
+            self._process.wait()
+            self._process = None
 
     def __enter__(self) -> Self:
         self.start()

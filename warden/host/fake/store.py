@@ -132,6 +132,7 @@ class FileStore:
         if text == before:
             return
         temporary = self._path.with_name(self._path.name + ".new")
+        temporary.touch(mode=0o600)  # a rehearsal has the operator's real secrets in it
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(self._path)
 

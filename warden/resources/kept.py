@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What is kept of a jail that goes: its dataset, moved out of Bastille's tree, read-only and mounted nowhere.
+
+`bastille destroy` takes the dataset with it, its snapshots included. A rename does not: it is done at once or not at
+all, whatever the size.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from warden.facts.jails import JAILS
+from warden.facts.zfs import AGENT_PROPERTY
+from warden.resources.commands import command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from warden.facts.model import Dataset, Facts
+    from warden.host.command import Command
+
+KEPT_PROPERTY = "warden:kept"
+_ZFS = "/sbin/zfs"
+# the folder that it was mounted on would look to Bastille like a jail
+_MOVE = '/sbin/zfs rename -f "$1" "$2" || exit 1; test ! -d "$3" || rmdir "$3"'
+_NAME = r"(git|cms|db|llama-cpp|ollama)-\d+"
+
+
+def folder_of(dataset: str) -> str:
+    """Give the dataset that kept ones lie below, in the pool of a jail's."""
+    return f"{dataset.partition('/')[0]}/warden/kept"
+
+
+def free_name(dataset: str, agent: str, service: str, facts: Facts) -> str:
+    """Give the name for the dataset of a jail that is to be kept: one that no other has."""
+    number = 1
+    while (name := f"{folder_of(dataset)}/{agent}-{service}-{number}") in facts.datasets:
+        number += 1
+    return name
+
+
+def put_aside(dataset: Dataset, name: str, agent: str, facts: Facts) -> Iterator[Command]:
+    """Give the commands that move a jail's dataset to where it is kept; the jail must be stopped."""
+    folder = folder_of(dataset.name)
+    above = folder.rpartition("/")[0]
+    if above not in facts.datasets:
+        yield command(_ZFS, "create", "-p", "-o", "mountpoint=none", above)
+    if folder not in facts.datasets:
+        yield command(_ZFS, "create", "-p", "-o", "mountpoint=none", "-o", "readonly=on", folder)
+    yield command("/bin/sh", "-c", _MOVE, "sh", dataset.name, name, dataset.mountpoint)
+    yield from finish(name, agent)
+
+
+def finish(name: str, agent: str) -> Iterator[Command]:
+    """Give the commands for a dataset that was moved already: it is no jail's any more."""
+    yield command(_ZFS, "inherit", "-r", "mountpoint", name)
+    yield command(_ZFS, "set", f"{KEPT_PROPERTY}={agent}", name)
+    # last: as long as it has this mark, a run after a cut-off finds that it is not finished
+    yield command(_ZFS, "inherit", AGENT_PROPERTY, name)
+
+
+def is_kept(dataset: str) -> bool:
+    """Tell whether a dataset lies where kept ones do."""
+    return dataset.startswith(f"{folder_of(dataset)}/")
+
+
+def kept_of(agent: str, facts: Facts) -> list[str]:
+    """Give the names of the datasets that were kept of an agent's jails."""
+    pattern = re.compile(rf"{re.escape(agent)}-{_NAME}")
+    return sorted(
+        name for name in facts.datasets if is_kept(name) and pattern.fullmatch(name.removeprefix(f"{folder_of(name)}/"))
+    )
+
+
+def unfinished(facts: Facts) -> list[Dataset]:
+    """Give the datasets that were moved, and still carry the mark of a jail's."""
+    return [dataset for dataset in facts.datasets.values() if is_kept(dataset.name) and dataset.agent is not None]
+
+
+def how_to_lose(name: str) -> str:
+    """Say where kept data are, and how to get rid of them."""
+    return f"{name}, read-only; when nobody needs it: zfs destroy -r {name}"
+
+
+def jail_datasets(facts: Facts) -> dict[str, Dataset]:
+    """Give the datasets of Bastille's jails, by the jails' names."""
+    prefix = f"{JAILS}/"
+    return {
+        dataset.mountpoint.removeprefix(prefix): dataset
+        for dataset in facts.datasets.values()
+        if dataset.mountpoint.startswith(prefix) and "/" not in dataset.mountpoint.removeprefix(prefix)
+    }
