@@ -362,7 +362,7 @@ def without_kept(here: dict[str, Any]) -> dict[str, Any]:
 def kept(world: World) -> list[str]:
     prefix = "zroot/warden/kept/"
     names = [name for name in world.machine.datasets if name.startswith(prefix)]
-    return sorted(name.removeprefix(prefix) for name in names if "/" not in name.removeprefix(prefix))
+    return sorted(name.removeprefix(prefix) for name in names if not {"/", "@"} & set(name.removeprefix(prefix)))
 
 
 def test_what_is_in_jails_is_kept_and_the_rest_is_as_it_was() -> None:
@@ -382,6 +382,7 @@ def test_what_is_in_jails_is_kept_and_the_rest_is_as_it_was() -> None:
     assert "zroot/warden/kept/atlas-db-1" in " ".join(note.message for note in done.report.remaining.notes)
     assert differences(without_kept(what_matters(world.machine)), before) == []
     assert kept(world) == ["atlas-db-1", "atlas-git-1"]
+    assert "zroot/warden/kept/atlas-db-1/root@destroyed" in world.machine.datasets
     assert not [name for name, dataset in world.facts().datasets.items() if dataset.agent]
     assert world.sh("zfs", "get", "-H", "-o", "value", "warden:kept", "zroot/warden/kept/atlas-db-1").strip() == "atlas"
     assert world.sh("zfs", "get", "-H", "-o", "value", "readonly", "zroot/warden/kept/atlas-db-1").strip() == "on"

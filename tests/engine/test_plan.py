@@ -29,12 +29,14 @@ from warden.engine.execute import execute
 from warden.engine.lock import Holder, take_lock
 from warden.engine.plan import dump_json, make_destroy_plan, make_plan, plan_to_json
 from warden.engine.report import Outcome
+from warden.facts.base_system import BEGUN
 from warden.facts.probe import read_facts
 from warden.host.command import Result
 from warden.host.errors import ConnectionLostError
 from warden.host.fake.faults import Faults
 from warden.host.fake.host import FakeSession
 from warden.resources.change import Stage
+from warden.resources.errors import RefusedError
 
 if TYPE_CHECKING:
     from warden.engine.plan import Plan
@@ -182,7 +184,7 @@ def test_an_agent_that_fails_does_not_stop_the_others(world: World) -> None:
 
 def test_an_agent_that_fails_keeps_what_comes_last(world: World) -> None:
     assert world.apply(TWO).ok
-    cut = world.destroy("atlas", Faults(fail_match="destroy -afy atlascms"))
+    cut = world.destroy("atlas", Faults(fail_match="jails/atlascms"))
     assert cut.report is not None
     outcomes = {result.change.id: result.outcome for result in cut.report.results}
     assert outcomes["service:atlas"] is Outcome.DONE
@@ -194,7 +196,7 @@ def test_an_agent_that_fails_keeps_what_comes_last(world: World) -> None:
 
 def test_what_goes_with_the_last_agent_stays_as_long_as_anything_of_it_does(world: World) -> None:
     assert world.apply(spec_of(TWO.agents["clawdie"])).ok
-    cut = world.destroy("clawdie", Faults(fail_match="destroy -afy clawdiedb"))
+    cut = world.destroy("clawdie", Faults(fail_match="jails/clawdiedb"))
     assert cut.report is not None
     assert not cut.ok
     assert "clawdie" in world.facts().registry
@@ -341,3 +343,11 @@ def test_an_operators_own_things_stay_as_they_are() -> None:
     for agent in ("atlas", "clawdie"):
         assert world.destroy(agent).ok
     assert differences(what_matters(world.machine), before) == []
+
+
+def test_a_release_that_was_not_bootstrapped_to_its_end_is_none(world: World) -> None:
+    world.machine.files.make_dir("/usr/local/etc/warden", parents=True)
+    world.machine.files.write(f"{BEGUN}15.1-RELEASE", b"begun\n")
+    with pytest.raises(RefusedError, match=r"15.1-RELEASE, which was not bootstrapped to its end") as refused:
+        world.plan(TWO)
+    assert "warden host bootstrap --release 15.1-RELEASE" in refused.value.hint

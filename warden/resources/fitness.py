@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from warden.facts.base_system import BEGUN
 from warden.facts.jails import JAILS
 from warden.network.names import rc_name
 from warden.resources.errors import RefusedError
@@ -33,16 +34,16 @@ def check_host(facts: Facts) -> None:
     if facts.pf.enabled is None:
         raise RefusedError(
             f"{facts.address} has no pf: /dev/pf is not there",
-            hint="kldload pf, write /etc/pf.conf, sysrc pf_enable=YES, service pf start",
+            hint="warden host bootstrap; or: kldload pf, write /etc/pf.conf, sysrc pf_enable=YES, service pf start",
         )
     if not facts.pf.enabled or facts.rc_conf.get("pf_enable", "NO").upper() not in _YES:
         when = "now" if not facts.pf.enabled else "at boot"
         raise RefusedError(
             f"pf is not enabled {when} on {facts.address}: agents would have neither NAT nor isolation",
-            hint="write /etc/pf.conf, then: sysrc pf_enable=YES && service pf start",
+            hint="warden host bootstrap; or write /etc/pf.conf, then: sysrc pf_enable=YES && service pf start",
         )
     if facts.bastille is None:
-        raise RefusedError(f"{facts.address} has no Bastille", hint="pkg install bastille")
+        raise RefusedError(f"{facts.address} has no Bastille", hint="warden host bootstrap; or: pkg install bastille")
 
 
 def external_interface(wanted: str, facts: Facts, bridge: str) -> str:
@@ -85,6 +86,11 @@ def check_agent_on_host(agent: AgentSpec, releases: Collection[str], facts: Fact
             raise RefusedError(
                 f"{agent.name} needs {release}, which is not bootstrapped on {facts.address}",
                 hint=f"bastille bootstrap {release}" + _there(sorted(facts.releases)),
+            )
+        if f"{BEGUN}{release}" in facts.files:
+            raise RefusedError(
+                f"{agent.name} needs {release}, which was not bootstrapped to its end on {facts.address}",
+                hint=f"warden host bootstrap --release {release}",
             )
     if agent.locale.system not in facts.locales:
         language = agent.locale.system.partition("_")[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is kept of a jail that goes: its dataset, moved out of Bastille's tree, read-only and mounted nowhere.
+"""What is kept of a jail that goes: its dataset with a snapshot, moved out of Bastille's tree, read-only, not mounted.
 
 `bastille destroy` takes the dataset with it, its snapshots included. A rename does not: it is done at once or not at
 all, whatever the size.
@@ -24,6 +24,8 @@ KEPT_PROPERTY = "warden:kept"
 _ZFS = "/sbin/zfs"
 # the folder that it was mounted on would look to Bastille like a jail
 _MOVE = '/sbin/zfs rename -f "$1" "$2" || exit 1; test ! -d "$3" || rmdir "$3"'
+# taken once: a run after a cut-off finds that it is there
+_SNAPSHOT = '/sbin/zfs list -H -t snapshot "$1" > /dev/null 2>&1 || /sbin/zfs snapshot -r "$1"'
 _NAME = r"(git|cms|db|llama-cpp|ollama)-\d+"
 
 
@@ -56,6 +58,7 @@ def finish(name: str, agent: str) -> Iterator[Command]:
     """Give the commands for a dataset that was moved already: it is no jail's any more."""
     yield command(_ZFS, "inherit", "-r", "mountpoint", name)
     yield command(_ZFS, "set", f"{KEPT_PROPERTY}={agent}", name)
+    yield command("/bin/sh", "-c", _SNAPSHOT, "sh", f"{name}@destroyed")
     # last: as long as it has this mark, a run after a cut-off finds that it is not finished
     yield command(_ZFS, "inherit", AGENT_PROPERTY, name)
 
