@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.conftest import HOSTS, TWO, KilledError, World, agent_spec, differences, spec_of, what_matters
+from warden.engine.errors import EngineError
 from warden.engine.report import Outcome
 from warden.host.fake.faults import Faults
 from warden.host.fake.processes import advance
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from tests.engine.conftest import Cut
     from warden.host.command import Command
 
-Way = Literal["fail", "drop-before", "drop-after", "kill"]
+Way = Literal["fail", "drop-before", "drop-after", "kill", "full disk"]
 Meanwhile = Literal["", "reboot", "a minute"]
 MEANWHILE: tuple[Meanwhile, ...] = ("", "reboot", "a minute")
-WAYS: tuple[Way, ...] = ("fail", "drop-before", "drop-after", "kill")
-"""A command fails, the connection breaks before or after it took effect, the controller is killed."""
+WAYS: tuple[Way, ...] = ("fail", "drop-before", "drop-after", "kill", "full disk")
+"""A command fails, the connection breaks before or after it, the controller is killed, there is no room for files."""
 
 CHANGED = spec_of(
     agent_spec("clawdie", services=("git", "cms", "db", "llama-cpp"), env={"TOKEN": "hush", "NEW": "1"}),
@@ -82,7 +83,10 @@ def lengths(host: str, scenario: str) -> dict[Way, int]:
     assert done.ok
     # the last command is the log's; where it fails, nothing else does
     counted = faults.counted
-    return {"fail": counted - 1, "drop-before": counted, "drop-after": counted, "kill": done.host.batches}
+    return {
+        **{"fail": counted - 1, "drop-before": counted, "drop-after": counted},
+        **{"kill": done.host.batches, "full disk": counted},
+    }
 
 
 @cache
@@ -113,6 +117,7 @@ def faults_of(case: Case) -> Faults:
         "drop-before": Faults(drop_before=case.nth),
         "drop-after": Faults(drop_after=case.nth),
         "kill": Faults(),
+        "full disk": Faults(disk_full_after=case.nth),
     }[case.way]
 
 
@@ -121,9 +126,11 @@ def check(case: Case) -> None:
     done_before, step = SCENARIOS[case.scenario]
     world = before(case.host, done_before).copy()
     cut = do(world, step, faults_of(case), kill_at=case.nth if case.way == "kill" else 0)
-    assert not cut.ok, case
+    assert case.way == "full disk" or not cut.ok, case
     if case.way == "kill":
         assert isinstance(cut.raised, KilledError)
+    elif case.way == "full disk" and cut.report is None:
+        assert isinstance(cut.raised, EngineError), "there was no room for the lock either"
     else:
         check_report(cut, case)
     match case.meanwhile:
@@ -166,7 +173,7 @@ def check_report(cut: Cut, case: Case) -> None:
         assert len([one for one in report.failures if one.failed_at is not None]) == 1, case
         assert report.remaining is not None, case
         assert not report.remaining.empty, case
-    else:
+    elif case.way != "full disk":
         assert report.connection_lost, case
         assert report.remaining is None, case
 

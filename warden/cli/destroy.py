@@ -32,9 +32,18 @@ if TYPE_CHECKING:
 @selection.host_option
 @selection.yes_option
 @selection.json_option
+@selection.confirm_option
 @click.option("--purge", is_flag=True, help="Keep nothing of what is in its jails.")
 def destroy(
-    agent: str, file: Path | None, env_file: Path | None, host: str | None, *, yes: bool, as_json: bool, purge: bool
+    agent: str,
+    file: Path | None,
+    env_file: Path | None,
+    host: str | None,
+    *,
+    yes: bool,
+    as_json: bool,
+    confirm: bool,
+    purge: bool,
 ) -> int:
     """Remove AGENT from its host: service, jails, addresses, registry entry.
 
@@ -46,7 +55,7 @@ def destroy(
         return first_status(statuses)
     number, _ = found
     job = destroy_job(targets[number], network, agent, purge=purge)
-    statuses[number] = change_hosts([job], ask=None if yes else ask_for_name(agent), as_json=as_json)
+    statuses[number] = change_hosts([job], ask=None if yes else ask_for_name(agent), as_json=as_json, confirm=confirm)
     return first_status(statuses)
 
 
