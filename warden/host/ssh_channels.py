@@ -48,12 +48,15 @@ class Channels:
         """
         patience = time.monotonic() + _PATIENCE
         while True:
+            ready = self._take_ready()
             try:
-                channel = self._take_ready() or self._open()
+                channel = self._open() if ready is None else ready.result()
             except (SSHException, EOFError, OSError) as error:
                 if not self._transport.is_active():
                     raise HostUnreachableError("the connection broke") from error
-                self._wait_for_another(patience, error)
+                if ready is None:
+                    self._wait_for_another(patience, error)
+                self._kept = 0  # there is no room for channels that nobody needs yet
                 continue
             with self._freed:
                 self._used += not stays
@@ -85,10 +88,9 @@ class Channels:
         self._pulse.stop()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _take_ready(self) -> Channel | None:
+    def _take_ready(self) -> Future[Channel] | None:
         with self._freed:
-            ready = self._ready.popleft() if self._ready else None
-        return ready.result() if ready is not None else None
+            return self._ready.popleft() if self._ready else None
 
     def _open(self) -> Channel:
         channel = self._transport.open_session(timeout=_OPEN_TIMEOUT)

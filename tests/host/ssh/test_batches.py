@@ -134,8 +134,9 @@ def test_lanes_run_side_by_side_and_fail_batch_by_batch(host: SshHost, tmp_path:
     ]
 
 
-def test_more_lanes_than_the_server_allows_sessions_take_turns(serve: Serve) -> None:
-    serve("MaxSessions 3")
+@pytest.mark.parametrize("sessions", [2, 3, 6])
+def test_more_lanes_than_the_server_allows_sessions_take_turns(serve: Serve, sessions: int) -> None:
+    serve(f"MaxSessions {sessions}")
     with SshHost("ssh://here") as host, _held(host):
         results = host.run_lanes([[[command("/bin/echo", str(lane))]] for lane in range(9)])
     assert [lane[0][0].stdout for lane in results] == [f"{lane}\n".encode() for lane in range(9)]
