@@ -83,10 +83,8 @@ def lengths(host: str, scenario: str) -> dict[Way, int]:
     assert done.ok
     # the last command is the log's; where it fails, nothing else does
     counted = faults.counted
-    return {
-        **{"fail": counted - 1, "drop-before": counted, "drop-after": counted},
-        **{"kill": done.host.batches, "full disk": counted},
-    }
+    at_commands: dict[Way, int] = dict.fromkeys(("drop-before", "drop-after", "full disk"), counted)
+    return {**at_commands, "fail": counted - 1, "kill": done.host.batches}
 
 
 @cache

@@ -173,3 +173,17 @@ def test_adding_an_agent_loads_no_rule_and_needs_no_guard(world: World) -> None:
     done = world.apply(more)
     assert done.ok
     assert done.host.batches <= 7
+
+
+def test_rules_that_pfctl_had_put_together_come_back_with_their_table(world: World) -> None:
+    """Of six rules alike pfctl makes one, with a table that is gone once others are loaded."""
+    desks = ", ".join(f"198.51.100.{number}" for number in range(1, 9))
+    text = f"block in on vtnet0\npass in on vtnet0 proto tcp from {{ {desks} }} to any port 22\n"
+    world.machine.files.write(PF_CONF, text.encode())
+    world.sh("pfctl", "-f", PF_CONF)
+    assert any("<__automatic_" in rule for rule in rules(world)[1])
+    assert takes_ssh(world.machine)
+    world.machine.files.write(PF_CONF, LOCKING_OUT.encode())
+    assert not world.apply(TWO).ok
+    assert takes_ssh(world.machine)
+    assert rules(world)[1][1].endswith("port = ssh flags S/SA keep state")

@@ -239,12 +239,26 @@ def test_a_jail_with_the_mac_address_of_another_gets_one_of_its_own(world: World
 
 
 def test_what_was_begun_with_another_release_is_no_conflict(world: World) -> None:
-    assert not world.apply(ONE, Faults(fail_match="zfs set warden:agent=atlas zroot/bastille/jails/atlasgit")).ok
+    assert not world.apply(ONE, Faults(fail_match="atlasgit set priority")).ok
     files = world.machine.files
     path = "/usr/local/bastille/jails/atlasgit/jail.conf"
     files.write(path, files.read(path).replace(b"15.1-RELEASE", b"14.3-RELEASE"))
     done = world.apply(ONE)
     assert done.ok, done.trouble
+
+
+def test_a_whole_jail_that_lost_its_mark_is_marked_and_keeps_what_it_holds(world: World) -> None:
+    """A restored dataset has no property of ours: what was restored must not go for that."""
+    assert world.apply(ONE).ok
+    goal = what_matters(world.machine)
+    data = "/usr/local/bastille/jails/atlasgit/root/etc/precious"
+    world.machine.files.write(data, b"precious")
+    world.sh("zfs", "inherit", "warden:agent", "zroot/bastille/jails/atlasgit")
+    world.sh("bastille", "stop", "atlasgit")
+    done = world.apply(ONE)
+    assert done.ok, done.trouble
+    assert world.machine.files.read(data) == b"precious"
+    assert differences(what_matters(world.machine), goal) == []
 
 
 def test_the_data_of_a_jail_with_another_release_are_not_lost_to_fit_a_spec(world: World) -> None:

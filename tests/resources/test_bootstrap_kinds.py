@@ -44,10 +44,15 @@ def test_programs_that_were_put_there_by_hand_do_as_well() -> None:
 RULES = "# mine\nset skip on lo0\nblock in all\npass in proto tcp to port 22\npass out all\n"
 
 
-def test_rules_of_the_operator_stay_as_they_are_and_take_effect(bare: BareHost) -> None:
+def test_rules_of_the_operator_that_pf_does_not_run_are_started_by_the_operator(bare: BareHost) -> None:
+    """Started over SSH they would know no state of the connection that starts them."""
     bare.write("/etc/pf.conf", RULES)
-    assert "pf.conf:/etc/pf.conf" not in bare.changes()
-    assert any("let you in" in note.message for note in bare.base_plan().notes)
+    (message,) = bare.conflicts()
+    assert "could cut off whoever does so over SSH" in message
+    assert not bare.machine.packages
+    bare.sh("kldload", "pf")
+    bare.sh("sysrc", "pf_enable=YES")
+    bare.sh("service", "pf", "start")
     assert bare.bootstrap().ok
     assert bare.text("/etc/pf.conf") == RULES
     assert "block drop in all" in bare.sh("pfctl", "-sr")

@@ -25,15 +25,16 @@ SILENCE = 30
 ALREADY_LOCKED = 75  # EX_TEMPFAIL, lockf(1)
 NOT_RUN = (126, 127)  # what a shell exits with where a program cannot be run, or is not there
 
+# An apply that ends says so. Else its batches are waited for, half an hour at most: a number may be another's by then.
 # Each sign of life calls off the alarm of the one before. `quiet` waits for batches that run although nobody listens
 # any more: $3 has the process ids of their shells. read(1) has a -t, but not in every sh.
 _HOLD = """\
 : > "$3"; printf '%s\\n' "$1" > "$2" && echo held || exit 1
 busy() { while read -r p; do kill -0 "$p" && return 0; done < "$3"; return 1; }
-quiet() { while busy "$@"; do sleep 1; done 2> /dev/null; }
+quiet() { n=0; while [ $n -lt 1800 ] && busy "$@"; do n=$((n + 1)); sleep 1; done 2> /dev/null; }
 alarm() { (sleep "$4"; quiet "$@"; kill $$) > /dev/null 2>&1 & a=$!; }
 alarm "$@"
-while read -r beat; do kill $a; alarm "$@"; done
+while read -r beat; do kill $a; [ "$beat" != over ] || exit 0; alarm "$@"; done
 kill $a; quiet "$@"
 """
 
@@ -71,6 +72,7 @@ class Lock:
     def close(self) -> None:
         """Let go of it."""
         self._over.set()
+        self._session.send(b"over\n")
         self._session.close()
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ def parse_ifconfig(text: str) -> dict[str, Interface]:
     """Give the interfaces by name, in ifconfig's order; raises FactsError for a line that fits nowhere."""
     interfaces: dict[str, Interface] = {}
     current: Interface | None = None
-    for line in text.splitlines():
+    for line in text.split("\n"):
         head = _HEAD.match(line)
         if head:
             current = Interface(name=head[1], up="UP" in head[2].split(","))

@@ -16,10 +16,15 @@ from warden.facts.model import BastilleJail, Interface, RunningJail
 JAILS = "/usr/local/bastille/jails"
 
 LIST_NETWORKS = (
-    'for jail in $(jls name); do echo "=jail $jail"; ifconfig -j "$jail" -f inet:cidr;'
+    'for jail in $(jls name); do echo "=jail $jail";'
+    r""" ifconfig -j "$jail" -f inet:cidr | grep -E '^[A-Za-z0-9_.-]+: flags=|^[[:space:]]inet ';"""
     ' echo "=route"; route -j "$jail" -n get default 2>/dev/null; done; true'
 )
-"""Reads every VNET jail's addresses and default route with the host's own tools: a jail's could lie."""
+"""Reads every VNET jail's addresses and default route with the host's own tools: a jail's could lie.
+
+Root in a jail can write what he likes into an interface's description, newlines included: only the lines that are
+asked for come through, so what he says is of his own jail at most.
+"""
 
 LIST_BASTILLE = (
     r"grep -HE '\{$|^  (osrelease|vnet\.interface) = |^  exec\.prestart .* addm |^(boot|priority)=|/\.bastille '"
@@ -54,9 +59,11 @@ def parse_networks(text: str, running: dict[str, RunningJail]) -> dict[str, Runn
         interfaces, _, route = rest.partition("=route\n")
         if name not in jails:
             continue  # it started after jls had answered
-        addresses = tuple(
-            address for interface in parse_ifconfig(interfaces).values() for address in _outward(interface)
-        )
+        try:
+            found = parse_ifconfig(interfaces)
+        except FactsError:
+            found = {}  # of a jail's own making: it must not keep the host from being planned
+        addresses = tuple(address for interface in found.values() for address in _outward(interface))
         jails[name] = replace(jails[name], addresses=addresses, default_router=_router(route))
     return jails
 

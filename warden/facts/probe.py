@@ -120,6 +120,10 @@ def read_facts(host: Host, agents: Iterable[str]) -> Facts:
         raise UnfitHostError(f"Warden is not root on {host.address}", hint="run it as root: doas warden, sudo warden")
     for name, question in questions.items():
         _check(name, question, results[name])
+    if not results["datasets"].ok and results["pools"].stdout.strip():
+        # a jail whose dataset is not told of would be taken for one that was never finished
+        said = _text(results["datasets"].stderr).strip()
+        raise FactsError(f"zfs: the datasets of {host.address} cannot be read: {said}", hint="zfs list, on the host")
     return _facts(host.address, results)
 
 

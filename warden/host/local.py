@@ -28,8 +28,8 @@ class LocalHost:
 
     address = "local"
 
-    def __init__(self) -> None:
-        self._registers = False
+    def __init__(self, *, registers: bool = False) -> None:
+        self._registers = registers
 
     def run(
         self,
@@ -74,7 +74,7 @@ class LocalHost:
 
     def reopen(self) -> Host:
         """Give this machine again: there is no connection that could be new."""
-        return LocalHost()
+        return LocalHost(registers=self._registers)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

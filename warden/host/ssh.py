@@ -41,12 +41,14 @@ _SPARE_LANES = 4
 class SshHost:
     """Runs commands on a machine over SSH, as root or, with `become`, through sudo(8) or doas(1)."""
 
-    def __init__(self, address: str, *, become: Become = "none", ask: Ask | None = None) -> None:
+    def __init__(
+        self, address: str, *, become: Become = "none", ask: Ask | None = None, registers: bool = False
+    ) -> None:
         self.address = address
         self._become = become
-        self._ask = ask
-        self._registers = False
-        self._way = connect(find_target(address), ask)
+        self._ask = _asked_once(ask) if ask is not None else None
+        self._registers = registers
+        self._way = connect(find_target(address), self._ask)
         self._channels = Channels(self._way[0], _BECOME[become] + _SHELL)
 
     def run(self, batch: Sequence[Command], *, stop_on_error: bool = True, on_result: OnResult = None) -> list[Result]:
@@ -91,7 +93,7 @@ class SshHost:
 
     def reopen(self) -> Host:
         """Connect once more; see `Host.reopen`."""
-        return SshHost(self.address, become=self._become, ask=self._ask)
+        return SshHost(self.address, become=self._become, ask=self._ask, registers=self._registers)
 
     def close(self) -> None:
         """Close the connection, and those that it goes through."""
@@ -171,6 +173,18 @@ _HINTS: dict[Become, str] = {
     "sudo": "sudo -n must work there without a password: a line in sudoers(5) with NOPASSWD",
     "doas": "doas -n must work there without a password: a line in doas.conf(5) with nopass",
 }
+
+
+def _asked_once(ask: Ask) -> Ask:
+    """Keep what was answered: a connection that is made in the middle of an apply has no time to ask again."""
+    answers: dict[str, str | None] = {}
+
+    def asked(prompt: str) -> str | None:
+        if prompt not in answers:
+            answers[prompt] = ask(prompt)
+        return answers[prompt]
+
+    return asked
 
 
 class _Sender(threading.Thread):

@@ -93,11 +93,22 @@ def _jail(
         yield _create(desired, agent, jail, facts)
     elif conflict is not None:
         yield conflict
-    elif dataset is None or dataset.agent is None:
+    elif dataset is None or (dataset.agent is None and not _was_finished(jail, dataset, facts)):
         # the property is set last: without it a create was cut off, and the jail holds nothing yet
         yield _create(desired, agent, jail, facts, clear, cut_off=True)
     else:
-        yield from _mend(desired, agent, jail, facts)
+        yield from _mend(desired, agent, jail, dataset, facts)
+
+
+def _was_finished(jail: DesiredJail, dataset: Dataset, facts: Facts) -> bool:
+    """Tell whether a jail without a mark had been made to its end, and lost it: by a restore, for example.
+
+    Bastille makes jails with another priority, and ours is set once the jail has been found whole. One that was being
+    destroyed may have lost its root.
+    """
+    defined = facts.bastille_jails.get(jail.name)
+    set_up = defined is not None and defined.boot is True and defined.priority == jail.priority
+    return set_up and f"{dataset.name}/root" in facts.datasets
 
 
 def _conflict(
@@ -194,7 +205,9 @@ def jails_dataset(facts: Facts) -> str | None:
     return next((dataset.name for dataset in facts.datasets.values() if dataset.mountpoint == JAILS), None)
 
 
-def _mend(desired: Desired, agent: DesiredAgent, jail: DesiredJail, facts: Facts) -> Iterator[Finding]:
+def _mend(
+    desired: Desired, agent: DesiredAgent, jail: DesiredJail, dataset: Dataset, facts: Facts
+) -> Iterator[Finding]:
     defined = facts.bastille_jails[jail.name]
     running = facts.running_jails.get(jail.name)
     address = f"{jail.address}/{agent.subnet.prefixlen}"
@@ -229,6 +242,9 @@ def _mend(desired: Desired, agent: DesiredAgent, jail: DesiredJail, facts: Facts
     elif _cut_off(desired.bridge, defined.host_interface, facts):
         commands.append(command("/sbin/ifconfig", desired.bridge, "addm", str(defined.host_interface)))
         reasons.append(f"{defined.host_interface} on no bridge -> on {desired.bridge}")
+    if dataset.agent is None:
+        commands.append(command("/sbin/zfs", "set", f"{AGENT_PROPERTY}={agent.name}", dataset.name))
+        reasons.append(f"no mark -> {AGENT_PROPERTY}={agent.name}")
     if commands:
         yield Change(
             kind="jail",

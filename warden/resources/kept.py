@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from warden.facts.jails import JAILS
 from warden.facts.zfs import AGENT_PROPERTY
-from warden.resources.commands import command
+from warden.resources.commands import BASTILLE_LOCK, command, one_at_a_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,8 @@ def put_aside(dataset: Dataset, name: str, agent: str, facts: Facts) -> Iterator
         yield command(_ZFS, "create", "-p", "-o", "mountpoint=none", above)
     if folder not in facts.datasets:
         yield command(_ZFS, "create", "-p", "-o", "mountpoint=none", "-o", "readonly=on", folder)
-    yield command("/bin/sh", "-c", _MOVE, "sh", dataset.name, name, dataset.mountpoint)
+    # a folder without a dataset would be a jail to another call of Bastille's, for a moment
+    yield one_at_a_time(BASTILLE_LOCK, "/bin/sh", "-c", _MOVE, "sh", dataset.name, name, dataset.mountpoint)
     yield from finish(name, agent)
 
 

@@ -33,10 +33,17 @@ SCRIPT_MODE = 0o555
 # what is loaded to be tried lies where a boot clears it away: cleanvar_enable, rc.conf(5)
 _CANDIDATE = "/var/run/warden.pf.candidate"
 _PF_CONF_CANDIDATE = "/var/run/warden.pf.conf.candidate"
-_LIVE = ("/var/run/warden.pf.nat", "/var/run/warden.pf.rules")
-_KEEP_LIVE = 'umask 077; /sbin/pfctl -sn > "$1" && /sbin/pfctl -sr > "$2"'
+_LIVE = tuple(f"/var/run/warden.pf.{what}" for what in ("nat", "rules", "table"))
+# of many rules alike pfctl makes one with a table (its optimizer, -o), under a name that each load makes anew
+_KEEP_LIVE = """\
+umask 077; rm -f "$3".*; /sbin/pfctl -sn > "$1" && /sbin/pfctl -sr > "$2" || exit 1
+/sbin/pfctl -sT | while read -r t; do case "$t" in __automatic_*) /sbin/pfctl -t "$t" -T show > "$3.$t";; esac; done
+"""
 # without options, which -sn and -sr do not show: those that are set stay as they are
-_BRING_BACK = f'/sbin/pfctl -N -f "$1" && /sbin/pfctl -R -f "$2" || /sbin/pfctl -f {PF_CONF}'
+_BRING_BACK = f"""\
+for f in "$3".*; do [ ! -e "$f" ] || /sbin/pfctl -t "${{f##*.}}" -T replace -f "$f"; done
+/sbin/pfctl -N -f "$1" && /sbin/pfctl -R -f "$2" || /sbin/pfctl -f {PF_CONF}
+"""
 PFCTL = "/sbin/pfctl"
 
 
@@ -148,8 +155,11 @@ def table_commands(
 
 
 def kill_states(subnet: IPv4Network) -> tuple[Command, Command]:
-    """Give the commands for what leaves a table: its states stay, and would go on being let through and translated."""
-    return command(PFCTL, "-k", str(subnet)), command(PFCTL, "-k", "0.0.0.0/0", "-k", str(subnet))
+    """Give the commands for what leaves a table: its states stay, and would go on being let through and translated.
+
+    With -M goes the other half of each as well, which NAT has given another address.
+    """
+    return command(PFCTL, "-M", "-k", str(subnet)), command(PFCTL, "-M", "-k", "0.0.0.0/0", "-k", str(subnet))
 
 
 def hooked(facts: Facts) -> tuple[bool, bool]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from warden.facts.base_system import PF_CONF
 from warden.host.files import write_file
 from warden.resources.base.switches import is_yes, link_conflict
-from warden.resources.change import Change, Conflict, Guard, Note, Stage
+from warden.resources.change import Change, Conflict, Guard, Stage
 from warden.resources.commands import command, sysrc_set
 from warden.resources.templates import render
 
@@ -41,8 +41,6 @@ def changes(_wanted: Wanted, base: BaseSystem) -> Iterator[Finding]:
             commands=(write_file(PF_CONF, own.encode(), check=(_PFCTL, "-nf")),),
         )
     yield from _enable(base)
-    if not base.pf_enabled and file is not None and file.text != own:
-        yield Note(message=f"the rules in {PF_CONF} take effect: be sure that they let you in")
 
 
 def _enable(base: BaseSystem) -> Iterator[Finding]:
@@ -92,5 +90,13 @@ def _conflict(base: BaseSystem) -> Conflict | None:
             name=PF_CONF,
             message=f"{PF_CONF} is broken: {base.pf_complaint.splitlines()[0]}",
             hint=f"mend it, and check it with: pfctl -nf {PF_CONF}",
+        )
+    if not base.pf_enabled and base.files[PF_CONF].text != render("pf/pf.conf"):
+        # a connection that is older than pf has no state, and rules that let in new ones only would cut it off
+        return Conflict(
+            kind="pf",
+            name=PF_CONF,
+            message=f"{PF_CONF} has rules that pf does not run yet: to start it could cut off whoever does so over SSH",
+            hint="at the host's console: sysrc pf_enable=YES && service pf start; then bootstrap again",
         )
     return None
