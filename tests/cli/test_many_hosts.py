@@ -275,7 +275,12 @@ class AtTerminal:
     """`warden` at a terminal: what is on it is read as it comes, and answered."""
 
     def __init__(self, folder: Path, *argv: str, patience: int = 30) -> None:
-        start = f"from warden.engine import guard; guard.PATIENCE = {patience}; from warden.cli.main import run; run()"
+        # a shell in the background ignores interrupts, and whoever is started from there inherits that
+        start = f"""
+import signal; signal.signal(signal.SIGINT, signal.default_int_handler)
+from warden.engine import guard; guard.PATIENCE = {patience}
+from warden.cli.main import run; run()
+"""
         self._master, slave = pty.openpty()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WARDEN_")}
         environment |= {"PYTHONPATH": str(Path(package.__file__).parents[1]), "TERM": "xterm", "COLUMNS": "160"}

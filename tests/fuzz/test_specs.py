@@ -162,7 +162,7 @@ def holds_as_data(agent: AgentSpec, plan: Plan) -> None:
     assert json.loads(shown)["version"] == 1
     for value in agent.env.values():
         # the same attack may stand in a key that is no secret
-        if MARK in value and value not in (agent.display_name, *(agent.command or ())):
+        if MARK in value and not any(value in open_one for open_one in (agent.display_name, *(agent.command or ()))):
             hidden = json.dumps(value, ensure_ascii=False)[1:-1]
             assert hidden not in shown or len(value) < 8
 
