@@ -154,7 +154,7 @@ class _Adopting:
         if dataset is not None and dataset.agent == agent and entry is not None and service in entry.jails:
             self._fitting[service] = jail
             return
-        has = misfit(self._desired.bridge, jail, facts)
+        has = misfit(self._desired.bridge, jail, dataset, facts)
         if jail.name not in facts.bastille_jails:
             has = "no jail.conf"
         elif facts.bastille_jails[jail.name].bridge is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Interface, NetmaskValueError
 from typing import TYPE_CHECKING
 
@@ -261,6 +262,7 @@ class Aliases:
         return f"ifconfig_{self._interface}_alias{index}"
 
 
+@lru_cache(maxsize=4096)  # asked of every alias for every agent
 def parse_value(value: str) -> IPv4Interface | None:
     """Give the address of an `ifconfig_*` value, `inet 10.0.1.1/24` or `inet 10.0.1.1 netmask 255.255.255.0`."""
     words = value.split()

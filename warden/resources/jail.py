@@ -117,7 +117,7 @@ def _conflict(
     """Give what keeps Warden from taking a jail of that name for the agent's own."""
     registered = facts.registry.get(agent.name)
     begun = registered is not None and jail.service in registered.jails and (dataset is None or dataset.agent is None)
-    has = misfit(desired.bridge, jail, facts, begun=begun)
+    has = misfit(desired.bridge, jail, dataset, facts, begun=begun)
     hint = f"write another name for {agent.name}'s {jail.service} jail"
     replaceable = True
     if dataset is not None and dataset.agent not in (None, agent.name):
@@ -139,7 +139,7 @@ def _conflict(
     return Conflict(kind="jail", name=jail.name, agent=agent.name, message=message, hint=hint, replaceable=replaceable)
 
 
-def misfit(bridge: str, jail: DesiredJail, facts: Facts, *, begun: bool = False) -> str:
+def misfit(bridge: str, jail: DesiredJail, dataset: Dataset | None, facts: Facts, *, begun: bool = False) -> str:
     """Say what a jail has that it was never made with for this agent, '' where there is nothing of that kind.
 
     What was cut off while it was made has no address yet, and may have no jail.conf; and where it was `begun`, the
@@ -147,7 +147,6 @@ def misfit(bridge: str, jail: DesiredJail, facts: Facts, *, begun: bool = False)
     """
     defined = facts.bastille_jails.get(jail.name)
     running = facts.running_jails.get(jail.name)
-    dataset = jail_datasets(facts).get(jail.name)
     if defined is None:
         return "no jail.conf" if dataset is not None and dataset.agent is not None else ""
     if not begun and defined.release not in (None, jail.release):
