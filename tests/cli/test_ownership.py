@@ -69,7 +69,9 @@ def test_destroy_says_what_is_kept_and_how_to_lose_it(warden: Warden, tmp_path: 
     ended = warden("destroy", "atlas", "-y")
     assert ended.status == 0, ended
     assert ended.out.count("zfs destroy -r zroot/warden/kept/atlas-git-1") == 2, "in the plan, and when it is done"
+    assert ended.out.count("zfs destroy -r zroot/warden/kept/atlas-data-1") == 2
     on_host(warden, "zfs", "destroy", "-r", "zroot/warden/kept/atlas-git-1")
+    on_host(warden, "zfs", "destroy", "-r", "zroot/warden/kept/atlas-data-1")
     assert warden("apply", "-y").status == 0
     events = [json.loads(line) for line in warden("destroy", "atlas", "-y", "--purge", "--json").out.splitlines()]
     assert events[-1]["event"] == "report"

@@ -24,7 +24,7 @@ from warden.host.fake.host import FakeHost
 from warden.host.fake.profiles import make
 from warden.host.fake.store import MemoryStore
 from warden.resources.gateway import Aliases, parse_value
-from warden.spec.model import SERVICES, AgentSpec, HostSpec, JailSpec, Locale, NetworkSpec, Spec
+from warden.spec.model import SERVICES, AgentSpec, HostSpec, JailSpec, Locale, NetworkSpec, ServiceSettings, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 HOLDER = Holder(who="root@test", what="a test", since="2026-11-21T05:00:00+00:00")
 WARDEN_ALIAS = "ifconfig_warden0_alias"
+MODEL = "/var/tmp/tiny.gguf"
+"""A local model that stands on every fake host of the profile `ready`."""
 
 
 class KilledError(Exception):
@@ -55,8 +57,12 @@ def agent_spec(
     shares: str | None = None,
     env: dict[str, str] | None = None,
     user: str | None = None,
+    model: str | None = None,
 ) -> AgentSpec:
     """Give an agent as a spec that leaves the rest to Warden has it."""
+    jails = {service: JailSpec() for service in SERVICES}
+    if model is not None:
+        jails["llama-cpp"] = JailSpec(settings=ServiceSettings(model=model))
     return AgentSpec(
         name=name,
         display_name=name.title(),
@@ -67,7 +73,7 @@ def agent_spec(
         user=user,
         locale=Locale(system=locale),
         llm_shared_with=shares,
-        jails={service: JailSpec() for service in SERVICES},
+        jails=jails,
         env=env or {},
     )
 
@@ -83,7 +89,9 @@ def spec_of(*agents: AgentSpec, isolation: Isolation | None = None) -> Spec:
 
 
 TWO = spec_of(
-    agent_spec("clawdie", "192.168.72.0/24", ("git", "cms", "db", "llama-cpp"), env={"TOKEN": "hush hush"}),
+    agent_spec(
+        "clawdie", "192.168.72.0/24", ("git", "cms", "db", "llama-cpp"), env={"TOKEN": "hush hush"}, model=MODEL
+    ),
     agent_spec("atlas", "10.0.1.0/24", locale="sl_SI.UTF-8", shares="clawdie"),
 )
 """Two agents with everything: three jails and a service each, and a local model that the one shares with the other."""
@@ -284,8 +292,12 @@ def what_matters(machine: Machine) -> dict[str, Any]:
         "datasets": {
             name: one.properties.get("warden:agent")
             for name, one in machine.datasets.items()
-            if name.split("/")[1:2] != ["warden"]
+            if name.split("/")[1:] != ["warden"] and name.split("/")[1:3] != ["warden", "kept"]
         },
+        "limits": sorted(machine.rctl),
+        "running in jails": sorted(
+            (one.jail, " ".join(one.argv)) for one in machine.processes.values() if one.jail and one.argv[0] != "sleep"
+        ),
         "mounts": sorted((mount.source, mount.point) for mount in machine.files.mounted()),
         "services": sorted(
             (one.supervision.name, one.supervision.user, tuple(one.supervision.command))
@@ -331,13 +343,21 @@ def _files(machine: Machine) -> dict[str, tuple[object, ...]]:
         path for top in ("/etc", "/usr/local/etc") for path, _ in machine.files.walk(top) if path != "/etc/rc.conf"
     ]
     for jail in machine.files.list_dir(jails):
-        paths += [f"{jails}/{jail}/{name}" for name in ("jail.conf", "settings.conf", "fstab", "root/etc/rc.conf")]
+        paths += [f"{jails}/{jail}/{name}" for name in ("jail.conf", "settings.conf", "fstab", "rctl.conf")]
+        root = f"{jails}/{jail}/root"
+        paths += [f"{root}/etc/rc.conf", f"{root}/etc/hosts"]
+        own = f"{root}/usr/local/etc"
+        paths += [path for path, _ in machine.files.walk(own)] if machine.files.is_dir(own) else []
     found: dict[str, tuple[object, ...]] = {}
     for path in paths:
         node = machine.files.lookup(path, follow=False)
         if node is not None:
             # Bastille makes a jail's MAC address of the bridge's, which is another one each time that it is made
             data = re.sub(rb" ether [0-9a-f:]+", b" ether (made)", node.data)
+            # made once, and never the same twice
+            data = re.sub(rb"(DB_PASSWORD=)\S+|(ssh-ed25519 )\S+", rb"\1\2(made)", data)
+            if path.startswith("/usr/local/etc/warden-keys/"):
+                data = b"(made)" if data else b""
             found[path] = (node.kind, node.mode, node.uid, node.gid, data, node.target)
     return found
 

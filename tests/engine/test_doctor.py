@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache, partial
 from ipaddress import IPv4Address
@@ -10,15 +11,37 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.conftest import HOLDER, HOSTS, TWO, RecordingHost, World, lived_in, what_matters
-from tests.engine.test_stateful import ETC, WHOLE, broken, by_hand, edit, void, without_hooks, without_ruleset
+from tests.engine.conftest import (
+    HOLDER,
+    HOSTS,
+    TWO,
+    RecordingHost,
+    World,
+    fresh,
+    lived_in,
+    spec_of,
+    what_matters,
+)
+from tests.engine.test_stateful import (
+    ETC,
+    SERVICES,
+    WHOLE,
+    broken,
+    by_hand,
+    edit,
+    void,
+    without_hooks,
+    without_ruleset,
+)
 from tests.engine.test_stateful import HARMS as STATEFUL_HARMS
 from warden.engine.doctor import Examined, compare, examine, healthy, of_agents, read_host
 from warden.engine.doctor_finding import APPLY, GC
 from warden.engine.gc import make_gc_plan
 from warden.engine.lock import LOCK, take_lock
 from warden.facts.doctor import Pool, parse_pools
+from warden.facts.keys import FOLDER as KEYS
 from warden.host.fake.machine import EPOCH
+from warden.spec.model import JailSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,6 +162,52 @@ HARMS: dict[str, Harm] = {
     ),
     "script open": (by_hand("chmod", "777", "/usr/local/etc/rc.d/atlas"), "service", "atlas", "written by others"),
     "user gone": (by_hand("pw", "userdel", "atlas"), "service", "atlas", "no user"),
+    "nginx down": (
+        by_hand("jexec", "atlascms", "service", "nginx", "stop"),
+        *("cms", "atlas", "atlascms is not healthy: nginx does not answer at http://10.0.1.3:80/"),
+    ),
+    "sshd down": (
+        by_hand("jexec", "atlasgit", "service", "sshd", "onestop"),
+        *("git", "atlas", "atlasgit is not healthy: sshd does not answer at 10.0.1.2:22"),
+    ),
+    "postgresql down": (
+        by_hand("jexec", "atlasdb", "service", "postgresql", "stop"),
+        *("db", "atlas", "atlasdb is not healthy: PostgreSQL does not answer at 10.0.1.5 port 5432"),
+    ),
+    "llama-server down": (
+        by_hand("jexec", "clawdiellm", "service", "warden_llm", "stop"),
+        *("llama-cpp", "clawdie", "clawdiellm is not healthy: no answer on 192.168.72.4:8080"),
+    ),
+    "repository gone": (
+        by_hand("jexec", "atlasgit", "rm", "-rf", "/srv/git/atlas.git"),
+        *("git", "atlas", "the repository /srv/git/atlas.git is not there"),
+    ),
+    "package gone": (
+        by_hand("jexec", "atlascms", "env", "ASSUME_ALWAYS_YES=yes", "pkg", "delete", "-y", "nginx"),
+        *("cms", "atlas", "atlascms is not healthy: "),
+    ),
+    "key gone": (
+        by_hand("rm", f"{KEYS}/atlas", f"{KEYS}/atlas.pub"),
+        *("key", "atlas", f"{KEYS}/atlas is missing"),
+    ),
+    "key given away": (
+        by_hand("chown", "mine", f"{KEYS}/atlas"),
+        "key",
+        "atlas",
+        "belongs to mine, and should to atlas",
+    ),
+    "known hosts gone": (
+        by_hand("rm", f"{KEYS}/atlas.known_hosts"),
+        *("key", "atlas", "atlas.known_hosts, the host key of atlasgit, is missing"),
+    ),
+    "password gone": (
+        edit(f"{ETC}/agents/atlas.env", lambda data: re.sub(rb"(?m)^DB_PASSWORD=.*\n", b"", data)),
+        *("secrets", "atlas", "has no DB_PASSWORD"),
+    ),
+    "names gone": (
+        edit("/etc/hosts", lambda data: data.replace(b"10.0.1.2\tgit.atlas.home.arpa\n", b"")),
+        *("names", "atlas", "/etc/hosts has no name of ours for 10.0.1.2"),
+    ),
     "environment gone": (by_hand("rm", f"{ETC}/agents/atlas.env"), "secrets", "atlas", "missing"),
     "environment open": (by_hand("chmod", "640", f"{ETC}/agents/atlas.env"), "secrets", "atlas", "0640"),
     "environment given away": (
@@ -175,6 +244,10 @@ HARMS: dict[str, Harm] = {
 """By name: what is done by hand, and the subject, the agent and a part of the message of the one finding."""
 
 
+IN_NO_REGISTRY = ("priority ", "quota ", "edit nginx.conf ", "edit pg_hba.conf ", "rc.conf of a jail ", "lose names ")
+"""What only a spec knows: in which order jails start at boot, how much an agent may have, and what is in its jails."""
+
+
 @cache
 def good() -> World:
     world = lived_in()
@@ -196,7 +269,13 @@ def test_a_host_that_is_well_has_nothing_wrong_also_after_a_reboot(kind: str) ->
     assert world.apply(TWO).ok
     assert wrong(world) == []
     assert {one.agent for one in look(world)} == {None, "atlas", "clawdie"}
+    served = [one.subject for one in look(world) if one.agent == "clawdie" and one.subject in SERVICES]
+    assert served == ["git", "cms", "llama-cpp", "db"]
     world.reboot()
+    assert [(one.subject, one.message) for one in wrong(world)] == [
+        ("llama-cpp", "clawdiellm is not healthy: loading model")
+    ]
+    world.sh("/bin/sleep", "10")
     assert wrong(world) == []
 
 
@@ -224,13 +303,56 @@ def test_what_was_broken_is_named_and_what_the_doctor_says_mends_it(name: str) -
     assert wrong(world) == []
 
 
-@pytest.mark.parametrize("name", sorted(name for name in STATEFUL_HARMS if not name.startswith("priority ")))
+@pytest.mark.parametrize("name", sorted(name for name in STATEFUL_HARMS if not name.startswith(IN_NO_REGISTRY)))
 def test_without_a_spec_it_sees_all_that_an_apply_would_mend(name: str) -> None:
-    """But for the order in which jails start at boot, which stands in no registry."""
+    """But for what stands in no registry."""
     world = broken().copy()
+    (no_model,) = [one for one in look(world) if one.status != "ok"]
+    assert no_model.message == "atlasllm: no model"
     STATEFUL_HARMS[name](world)
     found = examine(read_host(RecordingHost(world.machine), [], None), WHOLE.network)
-    assert all(one.status == "ok" for one in found) == world.plan(WHOLE).empty
+    assert all(one.status == "ok" or one == no_model for one in found) == world.plan(WHOLE).empty
+
+
+def test_a_jail_that_is_down_serves_nothing_and_that_is_said_once() -> None:
+    world = good().copy()
+    world.sh("bastille", "stop", "atlasgit")
+    found = [one for one in look(world) if one.agent == "atlas"]
+    assert [(one.subject, one.message) for one in found if one.status != "ok"] == [(GIT, "is down")]
+    assert "git" not in {one.subject for one in found}
+    assert {"cms", "db"} <= {one.subject for one in found if one.status == "ok"}
+
+
+def test_a_server_without_a_model_is_a_warning_until_it_has_one() -> None:
+    clawdie = TWO.agents["clawdie"]
+    without = spec_of(replace(clawdie, jails={**clawdie.jails, "llama-cpp": JailSpec()}))
+    world = fresh()
+    assert world.apply(without).ok
+    (found,) = wrong(world)
+    assert (found.status, found.subject, found.agent) == ("warning", "llama-cpp", "clawdie")
+    assert found.message == "clawdiellm: no model"
+    assert "model" in found.mend
+    assert "apply" in found.mend
+    assert healthy(look(world))
+    assert world.apply(spec_of(clawdie)).ok
+    assert wrong(world) == []
+
+
+def test_a_release_without_pkg_is_a_warning_for_each_jail_and_its_services_are_not_called_ill() -> None:
+    world = fresh()
+    world.sh("/bin/rm", "-f", "/usr/local/bastille/releases/15.1-RELEASE/usr/sbin/pkg")
+    assert world.apply(TWO).ok
+    found = wrong(world)
+    assert [(one.agent, one.subject) for one in found] == [
+        *(("atlas", service) for service in ("git", "cms", "db")),
+        *(("clawdie", service) for service in ("git", "cms", "llama-cpp", "db")),
+    ]
+    assert {one.status for one in found} == {"warning"}
+    assert found[0].message == "atlasgit: empty: 15.1-RELEASE has no pkg(8) to install anything with"
+    assert {one.mend for one in found} == {
+        "bootstrap a release that has pkg(8) (bastille bootstrap RELEASE), and write it for the agent"
+    }
+    assert healthy(look(world))
 
 
 def test_reading_takes_two_batches_and_changes_nothing() -> None:
@@ -369,6 +491,16 @@ def test_with_a_spec_it_says_whether_a_plan_would_change_anything() -> None:
     world.sh("service", "atlas", "onestop")
     (finding,) = compare(TWO, names, world.facts(*names))
     assert (finding.status, finding.message, finding.mend) == ("warning", "the plan says 1 change", APPLY)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in STATEFUL_HARMS if name.startswith(IN_NO_REGISTRY)))
+def test_with_a_spec_it_sees_what_stands_in_no_registry_as_well(name: str) -> None:
+    world = broken().copy()
+    STATEFUL_HARMS[name](world)
+    names = list(WHOLE.agents)
+    (finding,) = compare(WHOLE, names, world.facts(*names))
+    assert (finding.status == "ok") == world.plan(WHOLE).empty
+    assert finding.mend == ("" if finding.status == "ok" else APPLY)
 
 
 def test_a_bootstrap_that_was_cut_off() -> None:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,11 +26,13 @@ from warden.engine.apply import carry_out
 from warden.engine.gc import find_orphans, make_gc_plan
 from warden.facts.probe import read_facts
 from warden.host.fake.faults import Faults
+from warden.spec.model import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.engine.conftest import World
+    from warden.spec.model import AgentSpec
 
 ONE = spec_of(agent_spec("atlas", "10.0.1.0/24", ("git", "db")))
 CLAWDIE = spec_of(TWO.agents["clawdie"])
@@ -50,19 +53,18 @@ def orphans(world: World) -> list[str]:
     return [change.id for change in find_orphans(world.facts())]
 
 
-def without_kept(world: World) -> dict[str, Any]:
-    here = what_matters(world.machine)
-    return {**here, "datasets": {name: mark for name, mark in here["datasets"].items() if "zroot/warden" not in name}}
-
-
 @pytest.mark.parametrize("host", [fresh, lived_in])
 def test_a_host_without_warden_has_no_orphans(host: Callable[[], World]) -> None:
     assert orphans(host()) == []
 
 
+def limited(agent: AgentSpec) -> AgentSpec:
+    return replace(agent, limits=Limits(memory=1 << 30, quota=1 << 34))
+
+
 def test_a_host_with_agents_has_no_orphans() -> None:
     world = lived_in()
-    assert world.apply(TWO).ok
+    assert world.apply(spec_of(*map(limited, TWO.agents.values()))).ok
     assert orphans(world) == []
     world.reboot()
     assert orphans(world) == []
@@ -81,18 +83,26 @@ def test_all_of_an_agent_whose_entry_was_lost_is_named_and_goes(world: World) ->
     goal = what_matters(world.machine)
     assert world.apply(TWO).ok
     lose_entry(world)
-    assert set(orphans(world)) == {
-        *("service:atlas", "jail:atlasgit", "jail:atlascms", "jail:atlasdb"),
-        *("gateway:10.0.1.1", "pf table:warden_net", "user:atlas"),
+    left = orphans(world)
+    assert set(left) == {
+        *("service:atlas", "jail:atlasgit", "jail:atlascms", "jail:atlasdb", "storage:atlas", "key:atlas"),
+        *("gateway:10.0.1.1", "pf table:warden_net", "names:/etc/hosts", "user:atlas"),
     }
+    # what uses something goes before it
+    assert [one for one in left if one.startswith(("service", "jail", "storage", "user"))] == [
+        *("service:atlas", "jail:atlascms", "jail:atlasdb", "jail:atlasgit", "storage:atlas", "user:atlas")
+    ]
     done = gc(world)
     assert done.ok, done.trouble
     assert orphans(world) == []
     # the anchor's rules speak of the share with clawdie as yet: that is the next apply's
     assert world.apply(CLAWDIE).ok
-    assert differences(without_kept(world), goal) == []
+    assert differences(what_matters(world.machine), goal) == []
     kept = [name for name in world.machine.datasets if name.startswith("zroot/warden/kept/atlas-")]
-    assert len([name for name in kept if name.endswith("-1")]) == 3
+    assert sorted(name.rpartition("/")[2] for name in kept if name.endswith("-1")) == [
+        *("atlas-atlascms-1", "atlas-atlasdb-1", "atlas-atlasgit-1", "atlas-data-1")
+    ]
+    assert "zroot/warden/kept/atlas-data-1/pgdata18@destroyed" in kept
 
 
 def test_all_of_warden_goes_where_the_whole_registry_was_lost() -> None:
@@ -102,13 +112,13 @@ def test_all_of_warden_goes_where_the_whole_registry_was_lost() -> None:
     world.sh("rm", f"{AGENTS}/atlas.toml", f"{AGENTS}/clawdie.toml")
     done = gc(world)
     assert done.ok, done.trouble
-    assert differences(without_kept(world), before) == []
+    assert differences(what_matters(world.machine), before) == []
 
 
 @pytest.mark.parametrize("way", ["fail", "drop before", "drop after"])
 def test_gc_may_be_cut_off_anywhere(way: str) -> None:
     start = fresh()
-    assert start.apply(ONE).ok
+    assert start.apply(spec_of(limited(ONE.agents["atlas"]))).ok
     lose_entry(start)
     whole = start.copy()
     faults = Faults()
@@ -138,6 +148,24 @@ def leave_marked_jail(world: World) -> None:
     world.sh("zfs", "set", "warden:agent=nova", "zroot/bastille/jails/novagit")
 
 
+def leave_storage(world: World) -> None:
+    for name in ("nova", "nova/data"):
+        world.sh("zfs", "create", f"zroot/warden/{name}")
+        world.sh("zfs", "set", "warden:agent=nova", f"zroot/warden/{name}")
+
+
+def leave_names(world: World) -> None:
+    text = world.machine.files.read("/etc/hosts")
+    names = b"10.0.9.1\tnova.home.arpa\n10.0.9.2\tgit.nova.home.arpa\n"
+    world.machine.files.write("/etc/hosts", text.replace(b"# warden end\n", names + b"# warden end\n"))
+
+
+def leave_limits(world: World) -> None:
+    world.sh("pw", "useradd", "nova", "-c", "warden agent nova")
+    world.machine.files.write("/etc/rctl.conf", b"user:nova:maxproc:deny=100  # warden: nova\n")
+    world.sh("rctl", "-a", "user:nova:maxproc:deny=100")
+
+
 def leave_dataset(world: World) -> None:
     world.sh("zfs", "create", "zroot/bastille/jails/novagit")
     world.sh("zfs", "set", "warden:agent=nova", "zroot/bastille/jails/novagit")
@@ -148,6 +176,26 @@ LEFT: dict[str, tuple[Callable[[World], object], set[str]]] = {
     "a jail": (leave_marked_jail, {"jail:novagit"}),
     "a dataset": (leave_dataset, {"jail:novagit"}),
     "a mark": (lambda world: world.sh("zfs", "set", "warden:agent=nova", "zroot/vm"), {"mark:zroot/vm"}),
+    "storage": (leave_storage, {"storage:nova"}),
+    "storage that begins as another's": (
+        lambda world: world.sh("zfs", "create", "-o", "warden:agent=claw", "zroot/warden/claw"),
+        {"storage:claw"},
+    ),
+    "a dataset in another's storage": (
+        lambda world: world.sh(
+            *("zfs", "create", "-o", "mountpoint=none", "-o", "warden:agent=nova", "zroot/warden/clawdie/nova")
+        ),
+        {"mark:zroot/warden/clawdie/nova"},
+    ),
+    "a key": (
+        lambda world: [
+            world.machine.files.write(f"/usr/local/etc/warden-keys/nova{end}", b"ssh-ed25519 AAAA nova\n")
+            for end in ("", ".pub", ".known_hosts")
+        ],
+        {"key:nova"},
+    ),
+    "names": (leave_names, {"names:/etc/hosts"}),
+    "limits": (leave_limits, {"limits:/etc/rctl.conf", "user:nova"}),
     "an env file": (
         lambda world: world.machine.files.write(f"{AGENTS}/nova.env", b"# managed by warden\nTOKEN=x\n", mode=0o600),
         {"service:nova"},
@@ -195,7 +243,7 @@ def test_what_was_left_behind_is_named_and_goes(case: str) -> None:
     done = gc(world)
     assert done.ok, done.trouble
     assert orphans(world) == []
-    assert differences(without_kept(world), goal) == []
+    assert differences(what_matters(world.machine), goal) == []
 
 
 def test_what_carries_no_mark_is_not_named() -> None:

@@ -58,6 +58,7 @@ def test_what_proves_itself_stays_and_nothing_is_left_of_the_guard(world: World)
     advance(world.machine, 2 * PATIENCE)
     assert what_matters(world.machine) == here
     world.reboot()
+    world.sh("/bin/sleep", "10")  # llama-server reads its model
     assert world.plan(TWO).empty
 
 

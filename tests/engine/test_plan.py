@@ -76,6 +76,11 @@ def test_the_plan_of_a_converged_host_is_empty_also_after_a_reboot(world: World)
     assert world.plan(TWO).empty
     before = what_matters(world.machine)
     world.reboot()
+    # an apply would wait until the model has been read
+    assert [(change.id, change.reason) for change in world.plan(TWO).changes] == [
+        ("llama-cpp:clawdiellm", "loading model")
+    ]
+    world.sh("/bin/sleep", "10")
     assert world.plan(TWO).empty
     assert differences(what_matters(world.machine), before) == []
 
@@ -90,7 +95,7 @@ def test_the_json_is_stable_and_has_no_secret(world: World) -> None:
     environment = [
         command
         for change in plan["changes"]
-        if change["id"] == "service:clawdie"
+        if change["id"] == "environment:clawdie"
         for command in change["commands"]
         if command["secret"]
     ]
@@ -100,7 +105,7 @@ def test_the_json_is_stable_and_has_no_secret(world: World) -> None:
 def test_a_report_that_failed_at_a_secret_command_does_not_tell_it(world: World) -> None:
     cut = world.apply(TWO, Faults(fail_match="clawdie.env"))
     assert cut.report is not None
-    assert [failed.change.id for failed in cut.report.failures] == ["service:clawdie"]
+    assert [failed.change.id for failed in cut.report.failures] == ["environment:clawdie"]
     assert "hush" not in repr(cut.report)
 
 
@@ -179,7 +184,10 @@ def test_an_agent_that_fails_does_not_stop_the_others(world: World) -> None:
     assert {outcome for name, outcome in outcomes.items() if "clawdie" in name} == {Outcome.DONE}
     assert cut.report.remaining is not None
     # atlasgit is done; what still differs is named
-    assert {change.id for change in cut.report.remaining.changes} == {"jail:atlascms", "jail:atlasdb", "service:atlas"}
+    assert {change.id for change in cut.report.remaining.changes} == {
+        *("jail:atlascms", "jail:atlasdb", "key:atlas", "environment:atlas"),
+        *("git:atlasgit", "cms:atlascms", "db:atlasdb", "service:atlas"),
+    }
 
 
 def test_an_agent_that_fails_keeps_what_comes_last(world: World) -> None:
@@ -339,7 +347,7 @@ def test_an_operators_own_things_stay_as_they_are() -> None:
     assert {*before["pf"][""][1]} <= {*here["pf"][""][1]}
     changed = {path for path in before["files"] if here["files"].get(path) != before["files"][path]}
     accounts = {f"/etc/{name}" for name in ("group", "master.passwd", "passwd", "pwd.db", "spwd.db")}
-    assert changed <= {"/etc/pf.conf", "/etc/devfs.rules"} | accounts
+    assert changed <= {"/etc/pf.conf", "/etc/devfs.rules", "/etc/hosts"} | accounts
     for agent in ("atlas", "clawdie"):
         assert world.destroy(agent).ok
     assert differences(what_matters(world.machine), before) == []

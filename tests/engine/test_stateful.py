@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from tests.engine.conftest import World, agent_spec, differences, lived_in, spec_of, what_matters
+from warden.facts.keys import FOLDER as KEYS
 from warden.facts.probe import TABLES
 from warden.host.fake import rcconf
 from warden.host.fake.faults import Faults
@@ -53,7 +54,11 @@ def foreign(world: World) -> dict[str, Any]:
         "devfs": (here["devfs"].get(77), b"[mine=77]" in world.machine.files.read("/etc/devfs.rules")),
         "interfaces": {name: here["interfaces"].get(name) for name in ("lo0", "lo1", "vtnet0", "bridge5", "e0a_mine")},
         "jail": here["jails"].get("mine"),
-        "datasets": {name: mark for name, mark in here["datasets"].items() if "jails/" not in name or "mine" in name},
+        "datasets": {
+            name: mark
+            for name, mark in here["datasets"].items()
+            if "mine" in name or not ("jails/" in name or name.startswith("zroot/warden/"))
+        },
         "files": {name: file for name, file in here["files"].items() if "mine" in name},
     }
 
@@ -81,6 +86,11 @@ def edit(path: str, change: Callable[[bytes], bytes]) -> Callable[[World], None]
 def by_hand(*argv: str) -> Callable[[World], None]:
     """Give what runs a command, whether it works or not; UNIT in it is the bridge's in rc.conf."""
     return lambda world: void(world.sh(*(word.replace("UNIT", unit(world)) for word in argv), fails=True))
+
+
+def inside(jail: str, script: str) -> Callable[[World], None]:
+    """Give what root in a jail does."""
+    return by_hand("jexec", "-l", jail, "/bin/sh", "-c", script)
 
 
 def void(_: object) -> None:
@@ -117,6 +127,19 @@ def of_agent(agent: str) -> dict[str, Callable[[World], None]]:
         "edit env": edit(env, lambda data: data.replace(b"LANG=", b"LANG=C")),
         "disable": by_hand("sysrc", "-x", f"{agent.replace('-', '_')}_enable"),
         "gateway": by_hand("ifconfig", "warden0", "inet", gateway, "-alias"),
+        "lose key": by_hand("rm", "-f", f"{KEYS}/{agent}", f"{KEYS}/{agent}.pub"),
+        "lose known hosts": by_hand("rm", "-f", f"{KEYS}/{agent}.known_hosts"),
+        "lose password": edit(env, lambda data: re.sub(rb"(?m)^DB_PASSWORD=.*\n", b"", data)),
+        "quota": by_hand("zfs", "set", "quota=100G", f"zroot/warden/{agent}"),
+        "unmount": by_hand("umount", "-f", f"/usr/local/bastille/jails/{jails['git']}/root/srv/git"),
+        "stop nginx": inside(jails["cms"], "service nginx onestop"),
+        "stop sshd": inside(jails["git"], "service sshd onestop"),
+        "stop postgresql": inside(jails["db"], "service postgresql onestop"),
+        "edit nginx.conf": inside(jails["cms"], "echo '# mine' >> /usr/local/etc/nginx/nginx.conf"),
+        "edit pg_hba.conf": inside(jails["db"], "echo '# mine' >> /usr/local/etc/pg_hba.conf"),
+        "lose repository": inside(jails["git"], f"rm -rf /srv/git/{agent}.git"),
+        "lose names": inside(jails["db"], "sed '/^# warden/,$d' /etc/hosts > /etc/new && mv /etc/new /etc/hosts"),
+        "rc.conf of a jail": inside(jails["cms"], "sysrc -x nginx_enable"),
         **{f"stop {jail}": by_hand("bastille", "stop", jail) for jail in jails.values()},
         **{f"boot off {jail}": by_hand("bastille", "config", jail, "set", "boot", "off") for jail in jails.values()},
         **{f"priority {jail}": by_hand("bastille", "config", jail, "set", "priority", "7") for jail in jails.values()},
@@ -145,6 +168,7 @@ HARMS: dict[str, Callable[[World], None]] = {
     "flush all": by_hand("pfctl", "-F", "all"),
     "table add": by_hand("pfctl", "-a", "warden", "-t", "warden_net", "-T", "add", "10.200.0.0/24"),
     "cloned": by_hand("sysrc", "cloned_interfaces=lo1 bridge5"),
+    "names": edit("/etc/hosts", lambda data: data.partition(b"# warden begin")[0]),
     "empty alias": by_hand("sysrc", "ifconfig_warden0_alias0="),
     "twice and a gap": twice_and_a_gap,
     "forwarding": by_hand("sysctl", "net.inet.ip.forwarding=0"),

@@ -24,6 +24,7 @@ from warden.facts.registry import parse_agent
 from warden.host.address import open_host
 from warden.host.script import shell_line
 from warden.network.errors import NetworkError
+from warden.resources.environment import fill
 from warden.resources.errors import RefusedError
 from warden.resources.spec_check import check_spec
 from warden.spec.dotenv_spec import read_env
@@ -175,7 +176,7 @@ def is_plain(word: str) -> bool:
 def reads_back(agent: AgentSpec, command: Command) -> None:
     """Check that a file that a command writes says what the operator wrote, read as its reader will read it."""
     path = command.argv[-1]
-    text = command.stdin.decode("utf-8", "surrogateescape")
+    text = fill(command.stdin).decode("utf-8", "surrogateescape")
     if MARK not in text:
         return
     if path.endswith(f"/agents/{agent.name}.toml"):

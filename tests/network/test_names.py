@@ -44,6 +44,7 @@ def test_good_agent_names(name: str) -> None:
         ("1st", "begin with a letter", "'st'"),
         ("x" * 25, "25 characters; 24 is the most", repr("x" * 24)),
         ("system", "reserved word", "another name"),
+        ("kept", "where those of agents that are gone are kept", "another name"),
         ("Priority", "capital letters", "another name"),
         ("čšž", "other characters", "another name"),
         ("\u0661", "other characters", "another name"),

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from tests.engine.conftest import TWO, KilledError, RecordingHost
+from tests.engine.conftest import MODEL, TWO, KilledError, RecordingHost
 from tests.resources.bare_host import RELEASE, BareHost, all_that_counts, goal, length, new
 from warden.engine.bootstrap import make_base_plan
 from warden.engine.report import Outcome
@@ -30,8 +30,10 @@ def test_a_bare_host_is_brought_to_where_agents_can_be_applied(bare: BareHost) -
     assert bare.bootstrap().ok
     assert bare.batches <= 8
     assert bare.base_plan().empty
+    bare.machine.files.write(MODEL, b"GGUF")
     assert bare.apply(TWO).ok
     bare.reboot()
+    bare.sh("/bin/sleep", "10")  # llama-server reads its model
     assert bare.plan(TWO).empty
     assert bare.base_plan().empty
     assert bare.base_plan().notes == ()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from warden.facts.environment import parse_environment
 from warden.facts.probe import ANCHOR
-from warden.resources import pf
+from warden.resources import environment, pf
 from warden.resources.desired import DesiredService
 from warden.resources.errors import RefusedError
-from warden.resources.service import render_script, write_environment
+from warden.resources.service import render_script
 from warden.resources.templates import render
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_an_env_file_means_to_sh_what_it_means_to_us(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, str]
 ) -> None:
     values = {f"W_{name}": value for name, value in values.items()}
-    command = write_environment("atlas", values)
+    command = environment.write("atlas", values)
     assert command.secret
     path = tmp_path_factory.mktemp("env") / "atlas.env"
     path.write_bytes(command.stdin)

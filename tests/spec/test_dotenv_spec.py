@@ -124,7 +124,8 @@ def test_what_warden_does_not_know_is_the_agents_own() -> None:
         "empty": "",
         "agent_user": "me",
     }
-    assert not found.env.keys() & KEYS
+    assert found.env.keys() & KEYS == {"DB_RUNTIME"}  # the agent reads it as well
+    assert found.jails["db"].settings.runtime == "host"
     assert found.user == "vesna"
 
 

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warden.spec.errors import SpecError, problem_at
-from warden.spec.model import SERVICES, AgentSpec, HostSpec, JailSpec, Locale, NetworkSpec, Spec
+from warden.spec.model import (
+    SERVICES,
+    AgentSpec,
+    HostSpec,
+    JailSpec,
+    Limits,
+    Locale,
+    NetworkSpec,
+    ServiceSettings,
+    Spec,
+)
 from warden.spec.toml_spec import read_toml
 
 FILE = Path("/srv/agents/warden.toml")
@@ -196,7 +206,7 @@ def test_a_later_layer_can_point_into_the_file() -> None:
         ('env = { A = "x\\u0000" }', "env.A: holds a control character", "one line"),
         ('jails.cms.name = "x"', "jails.cms: agent atlas has no service cms", 'add "cms"'),
         ('services = ["cms"]\njails.cms.address = "10.0.1.3/24"', "jails.cms.address: '10.0.1.3/24'", "mask"),
-        ('services = ["cms"]\njails.cms.port = 80', "unknown key agents.atlas.jails.cms.port", "address"),
+        ('services = ["cms"]\njails.cms.version = 80', "unknown key agents.atlas.jails.cms.version", "address"),
         ('services = ["cms"]\njails.cms.release = "15.1"', "'15.1' is no FreeBSD release", "15.1-RELEASE"),
         ('services = ["ollama"]\njails.ollama.port = 0', "jails.ollama.port: 0 is no port", "65535"),
         ('services = ["ollama"]\njails.ollama.port = true', "port: must be a whole number, not true", ""),
@@ -237,7 +247,7 @@ def test_what_an_agent_cannot_have_is_refused_in_words(lines: str, says: str, hi
         ('[network]\nbrigde = "x0"', "2:1: unknown key network.brigde", "did you mean bridge?"),
         ('[defaults]\nrelease = "15.1-RELEASE-p1"', "names a patch level", "write 15.1-RELEASE"),
         ('[defaults]\nservices = ["db", "db"]', "2:19: defaults.services: db is there twice", "keep one"),
-        ("[defaults.jails.db]\nversion = 18", "2:1: unknown key defaults.jails.db.version", "release"),
+        ("[defaults.jails.db]\nmodel = 18", "2:1: unknown key defaults.jails.db.model", "release"),
         ('[defaults.jails.db]\nname = "x"', "2:1: unknown key defaults.jails.db.name", "release"),
         ("agents = 3", "1:1: agents: must be a table, not a number", ""),
         ("[[agents]]\na = 1", "1:3: agents: must be a table, not a list", ""),
@@ -364,3 +374,66 @@ def test_any_value_of_a_key_is_taken_or_refused(key: str, value: object) -> None
     except SpecError as error:
         assert "pydantic" not in str(error)  # noqa: PT017
         assert "something else" not in str(error)  # noqa: PT017
+
+
+def test_the_keys_of_services_of_their_own() -> None:
+    text = """
+[defaults.jails.db]
+version = 17
+[defaults.jails.llama-cpp]
+parallel = 2
+context = 4096
+[agents.atlas]
+services = ["git", "cms", "db", "llama-cpp"]
+limits = { memory = "4G", processes = 400, cpu = 200, quota = "20G" }
+[agents.atlas.jails.git]
+runtime = "forgejo"
+port = 3100
+[agents.atlas.jails.cms]
+webroot = "/home/atlas/site"
+port = 8000
+[agents.atlas.jails.db]
+runtime = "host"
+limits = { memory = "512M" }
+[agents.atlas.jails.llama-cpp]
+model = "/var/models/one.gguf"
+parallel = 4
+[agents.rook]
+services = ["db", "ollama"]
+[agents.rook.jails.db]
+version = 18
+[agents.rook.jails.ollama]
+models = ["qwen3:8b", "bge-m3"]
+"""
+    agents = read_toml(FILE, text).agents
+    assert agents["atlas"].limits == Limits(memory=4 << 30, processes=400, cpu=200, quota=20 << 30)
+    jails = agents["atlas"].jails
+    assert (jails["git"].settings.runtime, jails["git"].port) == ("forgejo", 3100)
+    assert (jails["cms"].settings.webroot, jails["cms"].port) == ("/home/atlas/site", 8000)
+    assert (jails["db"].settings.version, jails["db"].settings.runtime) == (17, "host")
+    assert jails["db"].limits == Limits(memory=512 << 20)
+    assert jails["llama-cpp"].settings == ServiceSettings(model="/var/models/one.gguf", parallel=4, context=4096)
+    assert agents["rook"].jails["db"].settings.version == 18
+    assert agents["rook"].jails["ollama"].settings.models == ("qwen3:8b", "bge-m3")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message", "hint"),
+    [
+        ("jails.db.version = 9", "jails.db.version: 9 is no version of PostgreSQL", "16, 17, 18"),
+        ('jails.db.runtime = "ssh"', "'ssh' is no way to run db", "jail or host"),
+        ('jails.git.runtime = "gitea"', "'gitea' is no way to run git", "ssh or forgejo"),
+        ('jails.cms.webroot = "site"', "'site' is no path", "from / on"),
+        ('jails.cms.webroot = "/home/at las"', "is no path that a jail can be given", "letters"),
+        ('jails.cms.webroot = "/home/../etc"', "is no path that a jail can be given", ""),
+        ('jails.db.limits = { memory = "4 GB" }', "'4 GB' is no size", "512M, 4G"),
+        ("jails.db.limits = { processes = 0 }", "0 is none", "from 1 on"),
+        ('jails.db.limits = { quota = "4G" }', "unknown key agents.atlas.jails.db.limits.quota", ""),
+        ("limits = { memory = 4 }", "agents.atlas.limits.memory: must be", ""),
+    ],
+)
+def test_values_of_services_that_cannot_be(lines: str, message: str, hint: str) -> None:
+    text = f'[agents.atlas]\nservices = ["git", "cms", "db"]\n{lines}'
+    [problem] = problems(text)
+    assert message in problem
+    assert hint in hints(text)[0]

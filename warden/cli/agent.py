@@ -19,6 +19,7 @@ from warden.cli.reading import find_agent, first_status, for_each
 from warden.cli.selection import host_targets, spec_path
 from warden.cli.status import print_status
 from warden.cli.terminal import out
+from warden.cli.upkeep import backup, upgrade
 from warden.engine.plan import dump_json
 from warden.engine.status import read_status, status_to_json
 from warden.facts.probe import read_facts
@@ -39,7 +40,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def agent() -> None:
-    """List, show and add agents."""
+    """List, show and add agents, and keep them well."""
+
+
+for command in (backup, upgrade):
+    agent.add_command(command)
 
 
 @agent.command(name="list")

@@ -26,6 +26,7 @@ from warden.cli.render import print_error
 from warden.cli.setup import setup
 from warden.cli.status import status
 from warden.cli.terminal import err, is_set
+from warden.cli.worker import worker
 
 _INTERRUPTED = 130
 
@@ -39,7 +40,7 @@ def cli(*, debug: bool) -> None:
         os.environ["WARDEN_DEBUG"] = "1"
 
 
-for command in (init, demo, plan, apply, status, log, doctor, destroy, adopt, gc, setup, agent, host):
+for command in (init, demo, plan, apply, status, log, doctor, destroy, adopt, gc, setup, agent, worker, host):
     cli.add_command(command)
 
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from warden.facts.model import Facts
 
 
+_STATES = {"warning": "warning", "ill": "not healthy", "down": "down"}
+_COLOURS = {"healthy": "green", "warning": "yellow", "ill": "red", "down": "red"}
+
+
 @click.command()
 @selection.file_option
 @selection.env_file_option
@@ -55,12 +59,21 @@ def print_status(label: str, facts: Facts, agents: tuple[AgentStatus, ...]) -> N
         console.print()
         head = Text(f"{agent.name}  {agent.subnet}  ", style="bold")
         console.print(head.append("healthy" if agent.healthy else "not healthy", style=_style(good=agent.healthy)))
-        names = max(len(name) for name in (agent.name, *(jail.name for jail in agent.jails)))
-        addresses = max(len(address) for address in (agent.gateway, *(jail.address for jail in agent.jails)))
+        pairs = [
+            *((jail.name, jail.address) for jail in agent.jails),
+            *((one.name, one.address) for one in agent.workers),
+        ]
+        names = max(len(name) for name in (agent.name, *(name for name, _ in pairs)))
+        addresses = max(len(address) for address in (agent.gateway, *(address for _, address in pairs)))
         console.print(f"  gateway  {'':{names}}  {agent.gateway:{addresses}}  {_gateway(agent)}")
         for jail in agent.jails:
             line = Text(f"  jail     {jail.name:{names}}  {jail.address:{addresses}}  {jail.service}  ")
-            console.print(line.append("up" if jail.up else "down", style=_style(good=jail.up)))
+            line.append("up" if jail.up else "down", style=_style(good=jail.up))
+            line.append(f"  {jail.version or 'not installed'}  ")
+            words = jail.state if not jail.why else f"{_STATES[jail.state]}: {jail.why}"
+            console.print(line.append(words, style=_COLOURS[jail.state]))
+        for worker in agent.workers:
+            console.print(f"  worker   {worker.name:{names}}  {worker.address:{addresses}}  {worker.state}")
         if agent.service != "none":
             boot = "starts at boot" if agent.enabled else "does not start at boot"
             line = Text(f"  service  {agent.name:{names}}  {'':{addresses}}  ")

@@ -8,22 +8,31 @@ from typing import TYPE_CHECKING
 
 from warden.engine.doctor_finding import APPLY, Trouble, findings
 from warden.engine.doctor_host import gateway_address, is_on
+from warden.engine.serving import NO_MODEL, host_serving, serving
+from warden.engine.worker import read_workers
 from warden.facts.jails import JAILS
+from warden.facts.keys import FOLDER as KEYS
 from warden.facts.registry import REGISTRY
 from warden.network.names import rc_name
-from warden.resources import devfs
+from warden.resources import devfs, hosts
 from warden.resources.desired import DesiredService
+from warden.resources.environment import env_path
 from warden.resources.gateway import Aliases, parse_value
-from warden.resources.service import env_path, log_path, render_script, script_path
+from warden.resources.service import log_path, render_script, script_path
+from warden.services.db_sql import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from warden.engine.doctor_finding import Finding
+    from warden.engine.serving import Serving
+    from warden.engine.worker import WorkerStatus
     from warden.facts.doctor import Vitals
     from warden.facts.model import Facts, RegisteredAgent, RegisteredJail, RunningJail
 
 _LOCALE = ("LANG", "LC_ALL")
+_MENDS = {NO_MODEL: "write model = ... (ollama: models) for its jail, and apply"}
+_BOOTSTRAP = "bootstrap a release that has pkg(8) (bastille bootstrap RELEASE), and write it for the agent"
 
 
 def check_agent(agent: RegisteredAgent, facts: Facts, vitals: Vitals, bridge: str) -> Iterator[Finding]:
@@ -35,12 +44,24 @@ def check_agent(agent: RegisteredAgent, facts: Facts, vitals: Vitals, bridge: st
     for jail in agent.jails.values():
         fine = f"{jail.address} answers, starts at boot"
         yield from findings(f"jail {jail.name}", fine, _jail(agent, jail, facts, vitals, bridge), name)
+        if _is_at_its_address(jail, facts):
+            how = serving(jail, facts)
+            yield from findings(jail.service, f"{how.version} is healthy", _serving(jail, how), name)
+    if agent.host_db is not None:
+        how = host_serving(agent, agent.host_db, facts)
+        trouble = [Trouble(message=f"on the host: {how.why}", mend=APPLY)] if how.state == "ill" else []
+        yield from findings("db", f"{how.version} on the host is healthy", trouble, name)
+    for worker in read_workers(facts, name):
+        yield from findings(f"worker {worker.name}", f"{worker.address}, {worker.state}", _worker(worker), name)
     if agent.user is not None:
         fine = f"runs as {agent.user}, starts at boot"
         yield from findings("service", fine, _service(agent, facts, vitals), name)
     if agent.system_locale is not None:
         yield from findings("locale", agent.system_locale, _locale(agent, facts), name)
     yield from findings("secrets", "nobody but root reads them", _secrets(agent, facts), name)
+    if "git" in agent.jails:
+        yield from findings("key", f"{KEYS}/{name}, for {agent.user or 'root'}", _key(agent, facts), name)
+    yield from findings("names", f"all in {hosts.HOSTS}", _names(agent, facts), name)
 
 
 def _gateway(agent: RegisteredAgent, facts: Facts, bridge: str) -> Iterator[Trouble]:
@@ -97,6 +118,25 @@ def _jail(agent: RegisteredAgent, jail: RegisteredJail, facts: Facts, vitals: Vi
         return
     yield from _network(agent, jail, running)
     yield from _reach(jail, running, facts, vitals, bridge=bridge, host_interface=defined.host_interface)
+
+
+def _is_at_its_address(jail: RegisteredJail, facts: Facts) -> bool:
+    """Tell whether a jail can serve; why it cannot is said of the jail."""
+    running = facts.running_jails.get(jail.name)
+    return running is not None and jail.address in {held.ip for held in running.addresses}
+
+
+def _worker(worker: WorkerStatus) -> Iterator[Trouble]:
+    if worker.state == "unfinished":
+        destroy = f"warden worker destroy {worker.agent} {worker.name}"
+        yield Trouble(message="its create was cut off", mend=destroy, status="warning")
+
+
+def _serving(jail: RegisteredJail, how: Serving) -> Iterator[Trouble]:
+    if how.state == "warning":
+        yield Trouble(message=f"{jail.name}: {how.why}", mend=_MENDS.get(how.why, _BOOTSTRAP), status="warning")
+    elif how.state == "ill":
+        yield Trouble(message=f"{jail.name} is not healthy: {how.why}", mend=APPLY)
 
 
 def _network(agent: RegisteredAgent, jail: RegisteredJail, running: RunningJail) -> Iterator[Trouble]:
@@ -179,6 +219,8 @@ def _locale(agent: RegisteredAgent, facts: Facts) -> Iterator[Trouble]:
 def _secrets(agent: RegisteredAgent, facts: Facts) -> Iterator[Trouble]:
     if env_path(agent.name) not in facts.files:
         yield Trouble(message=f"{env_path(agent.name)} is missing", mend=APPLY)
+    elif (agent.host_db or "db" in agent.jails) and PASSWORD not in facts.environments[agent.name]:
+        yield Trouble(message=f"{env_path(agent.name)} has no {PASSWORD}", mend=APPLY)
     # copies of it that somebody made by hand count as well
     for path, file in facts.files.items():
         if path.startswith(f"{REGISTRY}/{agent.name}.") and not path.endswith(".toml"):
@@ -188,3 +230,23 @@ def _secrets(agent: RegisteredAgent, facts: Facts) -> Iterator[Trouble]:
                 yield Trouble(
                     message=f"{path} is open to others, mode {file.mode:04o}", mend=f"chmod 600 {shlex.quote(path)}"
                 )
+
+
+def _key(agent: RegisteredAgent, facts: Facts) -> Iterator[Trouble]:
+    key, owner, git = facts.keys.get(agent.name), agent.user or "root", agent.jails["git"]
+    if key is None:
+        yield Trouble(message=f"{KEYS}/{agent.name} is missing", mend=APPLY)
+    elif key.owner != owner and owner in facts.users:
+        yield Trouble(message=f"{KEYS}/{agent.name} belongs to {key.owner}, and should to {owner}", mend=APPLY)
+    elif not key.known_hosts and git.runtime == "ssh" and git.release in facts.releases_with_pkg:
+        yield Trouble(message=f"{KEYS}/{agent.name}.known_hosts, the host key of {git.name}, is missing", mend=APPLY)
+
+
+def _names(agent: RegisteredAgent, facts: Facts) -> Iterator[Trouble]:
+    file = facts.files.get(hosts.HOSTS)
+    known = {line.split()[0] for line in hosts.named(file.text)} if file else set()
+    nameless = [address for one in hosts.addresses(agent) if (address := str(one)) not in known]
+    if nameless:
+        yield Trouble(
+            message=f"{hosts.HOSTS} has no name of ours for {', '.join(nameless)}", mend=APPLY, status="warning"
+        )

@@ -14,7 +14,7 @@ from warden.engine.plan import Plan, plan_of
 from warden.facts.registry import REGISTRY
 from warden.facts.zfs import AGENT_PROPERTY
 from warden.network.names import rc_name
-from warden.resources import devfs, gateway, jail, kept, last_agent, pf, service, user
+from warden.resources import devfs, gateway, hosts, jail_end, kept, keys, last_agent, limits, pf, service, storage, user
 from warden.resources.change import Change, Note, Stage
 from warden.resources.commands import WARDEN, command
 from warden.resources.gateway import Aliases, parse_value
@@ -49,10 +49,14 @@ def _findings(facts: Facts) -> Iterator[Finding]:
     findings: list[Finding] = [
         *_services(facts),
         *_jails(jails, facts),
+        *_storage(facts),
+        *_keys(facts),
         *_other_marks(facts),
         *_epairs(facts),
         *_aliases(gateways, facts),
         *_tables(facts),
+        *hosts.orphans(facts),
+        *limits.orphans(facts),  # before their users: a rule of one that is gone could not be taken away any more
         *_users(facts),
     ]
     # one after the other, and none of it any agent's
@@ -113,9 +117,25 @@ def _services(facts: Facts) -> Iterator[Change]:
             yield service.removal(name, facts)
 
 
+def _storage(facts: Facts) -> Iterator[Finding]:
+    for name in _names(facts):
+        own = storage.own_of(name, facts)
+        if own is not None:
+            yield from storage.removal(own, name, facts, keep_data=True)
+
+
+def _keys(facts: Facts) -> Iterator[Change]:
+    yield from (keys.removal(name) for name in sorted(facts.keys.keys() - facts.registry.keys()))
+
+
+def _allocated(facts: Facts) -> dict[str, str]:
+    """Give the jails that stand in the registry, workers as well, each with its agent."""
+    return {one.name: agent.name for agent in facts.registry.values() for one in agent.every_jail}
+
+
 def _orphan_jails(facts: Facts) -> dict[str, str]:
     """Give the jails that carry the mark of an agent that does not have them, each with that agent."""
-    allocated = {one.name: agent.name for agent in facts.registry.values() for one in agent.jails.values()}
+    allocated = _allocated(facts)
     return {
         name: dataset.agent
         for name, dataset in kept.jail_datasets(facts).items()
@@ -126,7 +146,7 @@ def _orphan_jails(facts: Facts) -> dict[str, str]:
 def _jails(jails: dict[str, str], facts: Facts) -> Iterator[Finding]:
     datasets = kept.jail_datasets(facts)
     for name, agent in jails.items():
-        yield from jail.put_aside(agent, name, name, datasets[name], facts)
+        yield from jail_end.put_aside(agent, name, name, datasets[name], facts)
     for moved in kept.unfinished(facts):
         yield Change(
             kind="kept data",
@@ -142,7 +162,9 @@ def _other_marks(facts: Facts) -> Iterator[Change]:
     """Give the datasets that are no jail's, and were sent or cloned with the mark: they only lose it."""
     known = {dataset.name for dataset in kept.jail_datasets(facts).values()}
     for dataset in facts.datasets.values():
-        if dataset.agent is not None and dataset.name not in known and not kept.is_kept(dataset.name):
+        if dataset.agent is None or dataset.name in known or kept.is_kept(dataset.name):
+            continue
+        if not storage.is_below(dataset):
             yield Change(
                 kind="mark",
                 name=dataset.name,
@@ -158,8 +180,7 @@ def _epairs(facts: Facts) -> Iterator[Change]:
     live = facts.interfaces.get(bridge_of(facts))
     if live is None or INTERFACE_GROUP not in live.groups:
         return
-    allocated = {one.name for agent in facts.registry.values() for one in agent.jails.values()}
-    there = {*facts.bastille_jails, *facts.running_jails, *kept.jail_datasets(facts), *allocated}
+    there = {*facts.bastille_jails, *facts.running_jails, *kept.jail_datasets(facts), *_allocated(facts)}
     for name in sorted(live.members):
         if name.startswith(_EPAIR_PREFIX) and name.removeprefix(_EPAIR_PREFIX) not in there:
             yield Change(

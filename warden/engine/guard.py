@@ -11,6 +11,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from warden.facts.doctor import GUARDS
 from warden.host.command import Command
 from warden.host.script import shell_line
 
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
 PATIENCE = 30
 """Seconds that the host waits for the proof."""
 
-_JOBS = "/var/run/warden.guard."
 # a job that was armed before, by an apply that is gone, would take back what is loaded now: it is called off
 _ARM = (
-    f'umask 077; rm -f {_JOBS}*; cat > "$1" && exec /usr/sbin/daemon -f /bin/sh -c'
+    f'umask 077; rm -f {GUARDS}*; cat > "$1" && exec /usr/sbin/daemon -f /bin/sh -c'
     """ 'sleep "$1"; [ ! -e "$2" ] || exec /bin/sh "$2"' sh "$2" "$1\""""
 )
 _WAIT = 'while [ -e "$1" ]; do sleep 1; done'
@@ -66,4 +66,4 @@ def job_for(changes: Sequence[Change]) -> Job | None:
         return None
     lines = ['rm "$0" || exit 0']  # whoever removes it first has the word: the proof, or the job
     lines += [shell_line(command) for guard in reversed(guards) for command in guard.rollback]
-    return Job(path=f"{_JOBS}{secrets.token_hex(8)}", script="".join(f"{line}\n" for line in lines).encode())
+    return Job(path=f"{GUARDS}{secrets.token_hex(8)}", script="".join(f"{line}\n" for line in lines).encode())

@@ -10,12 +10,13 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from warden.engine.kinds import KINDS
 from warden.resources.change import Change, Conflict, Note
 from warden.resources.errors import RefusedError
 from warden.resources.kept import how_to_lose, kept_of
-from warden.resources.kinds import KINDS
 from warden.resources.resolve import WHOLE, Scope, resolve, resolve_leaving
 from warden.resources.service import log_path
+from warden.services.equip import equip
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -97,7 +98,7 @@ def make_plan(
     `replaces` has the ids of conflicts; what stands there is given up. Pure: the same spec and facts give the same
     plan. Raises RefusedError where the host cannot have it.
     """
-    desired = resolve(spec, agents, facts, scope, replaces)
+    desired = equip(resolve(spec, agents, facts, scope, replaces), facts)
     about = tuple(
         PlannedAgent(name=name, subnet=str(agent.subnet), new=name not in facts.registry)
         for name, agent in desired.agents.items()

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from warden.engine.guard import job_for
+from warden.resources.environment import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -132,8 +133,8 @@ class Account:
         return commands
 
     def _own(self, command: Command, number: int) -> Command:
-        """Give the command as an object of its own, so that its result tells whose it is."""
-        own = replace(command)
+        """Give the command as an object of its own, so that its result tells whose it is; its secrets are made here."""
+        own = replace(command, stdin=fill(command.stdin) if command.secret else command.stdin)
         self._owner[id(own)] = number
         self._sent.append(own)  # kept: an id is only good while its object lives
         self._total[number] += 1

@@ -6,24 +6,32 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from warden.engine.serving import host_serving, serving
+from warden.engine.worker import read_workers
 from warden.facts.probe import TABLES
 from warden.network.names import rc_name
 from warden.resources.gateway import Aliases
 
 if TYPE_CHECKING:
-    from warden.facts.model import Facts, RegisteredAgent
+    from collections.abc import Iterator
+
+    from warden.engine.worker import WorkerStatus
+    from warden.facts.model import Facts, RegisteredAgent, RegisteredJail
 
 JSON_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JailStatus:
-    """One jail: `up` is whether it runs with its own address."""
+    """One jail: `up` is whether it runs with its own address; the rest is what `Serving` has of its service."""
 
     service: str
     name: str
     address: str
     up: bool
+    state: str
+    version: str | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +53,16 @@ class AgentStatus:
     service: str
     enabled: bool
     locale: str | None
+    workers: tuple[WorkerStatus, ...]
 
     @property
     def healthy(self) -> bool:
-        """Tell whether everything that the agent has is there and runs."""
+        """Tell whether everything that the agent has is there, runs and answers; a warning is no illness."""
         return (
             self.gateway_live
             and self.gateway_at_boot
             and self.nat
-            and all(jail.up for jail in self.jails)
+            and all(jail.up and jail.state in ("healthy", "warning") for jail in self.jails)
             and self.service in ("none", "running")
         )
 
@@ -81,20 +90,41 @@ def _agent(agent: RegisteredAgent, facts: Facts, bridge: str) -> AgentStatus:
         gateway_live=live is not None and agent.gateway in {address.ip for address in live.addresses},
         gateway_at_boot=Aliases.read(bridge, facts.rc_conf).holder(agent.gateway) is not None,
         nat=agent.subnet in facts.pf.tables.get(TABLES[0], ()),
-        jails=tuple(
-            JailStatus(
-                service=service_name,
-                name=jail.name,
-                address=str(jail.address),
-                up=jail.name in facts.running_jails
-                and jail.address in {address.ip for address in facts.running_jails[jail.name].addresses},
-            )
-            for service_name, jail in agent.jails.items()
-        ),
+        jails=(*(_jail(jail, facts) for jail in agent.jails.values()), *_host_db(agent, facts)),
         service=service,
         enabled=enabled,
         locale=agent.system_locale,
+        workers=read_workers(facts, agent.name),
     )
+
+
+def _jail(jail: RegisteredJail, facts: Facts) -> JailStatus:
+    running = facts.running_jails.get(jail.name)
+    how = serving(jail, facts)
+    return JailStatus(
+        service=jail.service,
+        name=jail.name,
+        address=str(jail.address),
+        up=running is not None and jail.address in {address.ip for address in running.addresses},
+        state=how.state,
+        version=how.version,
+        why=how.why,
+    )
+
+
+def _host_db(agent: RegisteredAgent, facts: Facts) -> Iterator[JailStatus]:
+    """Give the agent's databases on the host as if they were a jail's, whose name is `host`."""
+    if agent.host_db is not None:
+        how = host_serving(agent, agent.host_db, facts)
+        yield JailStatus(
+            service="db",
+            name="host",
+            address=str(agent.gateway),
+            up=how.state == "healthy",
+            state=how.state,
+            version=how.version,
+            why=how.why,
+        )
 
 
 def status_to_json(label: str, facts: Facts, agents: tuple[AgentStatus, ...]) -> dict[str, Any]:

@@ -27,12 +27,13 @@ asked for come through, so what he says is of his own jail at most.
 """
 
 LIST_BASTILLE = (
-    r"grep -HE '\{$|^  (osrelease|vnet\.interface) = |^  exec\.prestart .* addm |^(boot|priority)=|/\.bastille '"
-    f" {JAILS}/*/jail.conf {JAILS}/*/settings.conf {JAILS}/*/fstab 2>/dev/null; true"
+    r"grep -HE '\{$|^  (osrelease|vnet\.interface|sysv(msg|sem|shm)) = |^  exec\.prestart .* addm '"
+    r"'|^(boot|priority)=|^[^#].* nullfs |^jail:'"
+    f" {JAILS}/*/jail.conf {JAILS}/*/settings.conf {JAILS}/*/fstab {JAILS}/*/rctl.conf 2>/dev/null; true"
 )
 """Reads what a plan rests on of every jail's definition, without walking through the jails' own files."""
 
-_BASTILLE_LINE = re.compile(rf"^{JAILS}/([^/]+)/(jail\.conf|settings\.conf|fstab):(.*)$")
+_BASTILLE_LINE = re.compile(rf"^{JAILS}/([^/]+)/(jail\.conf|settings\.conf|fstab|rctl\.conf):(.*)$")
 _ADD_MEMBER = re.compile(r'"ifconfig (\S+) addm (\S+)')
 _GATEWAY = re.compile(r"^\s*gateway: (\S+)$")
 
@@ -82,7 +83,9 @@ def parse_bastille(text: str) -> dict[str, BastilleJail]:
         elif jail is None:
             continue  # no jail.conf: Bastille does not know such a jail, and neither do we
         elif file == "fstab":
-            jails[name] = replace(jail, thin=True)
+            jails[name] = _with_mount(jail, content)
+        elif file == "rctl.conf":
+            jails[name] = replace(jail, limits=(*jail.limits, content))
         else:
             jails[name] = _with_setting(jail, content)
     return jails
@@ -109,8 +112,19 @@ def _with_conf(jail: BastilleJail, line: str) -> BastilleJail:
         return replace(jail, release=value.strip('"'))
     if key == "vnet.interface":
         return replace(jail, host_interface=re.sub(r"^e(\d+)b_", r"e\1a_", value.strip('"')))
+    if key in ("sysvmsg", "sysvsem", "sysvshm"):
+        return replace(jail, parameters={**jail.parameters, key: value.strip('"')})
     member = _ADD_MEMBER.search(line)
     return replace(jail, bridge=member[1]) if member else jail
+
+
+def _with_mount(jail: BastilleJail, line: str) -> BastilleJail:
+    fields = line.split()
+    if len(fields) < 2:  # fstab(5): what is mounted, and where
+        raise FactsError(f"the fstab of {jail.name}: a line that is not understood: {line!r}")
+    if fields[1].endswith("/root/.bastille"):
+        return replace(jail, thin=True)
+    return replace(jail, mounts={**jail.mounts, fields[1]: line})
 
 
 def _with_setting(jail: BastilleJail, line: str) -> BastilleJail:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
     from warden.host.secret import Secret
+    from warden.spec.model import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,11 @@ class RunningJail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BastilleJail:
-    """A jail of Bastille's, from its jail.conf, settings.conf and fstab; `host_interface` is `e0a_NAME`."""
+    """A jail of Bastille's, from the files in its folder; `host_interface` is `e0a_NAME`.
+
+    `parameters` are its sysvmsg, sysvsem and sysvshm; `mounts` the lines of its fstab(5) by mount point, but for the
+    release's; `limits` the lines of its rctl.conf.
+    """
 
     name: str
     release: str | None = None
@@ -88,15 +93,61 @@ class BastilleJail:
     thin: bool = False
     boot: bool | None = None
     priority: int | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsideFile:
+    """A file inside a jail: permission bits, `user:group`, and the SHA-256 of what it holds, in hex."""
+
+    mode: int
+    owner: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What a jail's own inside tells of its service: it may lie, but of itself only.
+
+    `packages` has the versions of those that the service needs and the jail has; `files` those of Warden's that are
+    there, `variables` those of its rc.conf; `items` whatever else the service asks about, a line each. `ill` says why
+    the service does not answer as it should; '' where it does.
+    """
+
+    packages: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, InsideFile] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    items: frozenset[str] = frozenset()
+    ill: str = "not asked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A ZFS filesystem, its mount point, and the agent that `warden:agent` was set to on it, here and not above."""
+    """A ZFS filesystem, its mount point, and the agent that `warden:agent` was set to on it, here and not above.
+
+    `quota` is in bytes, None for none; `backup` is the stamp of the newest backup of an agent's.
+    """
 
     name: str
     mountpoint: str
     agent: str | None = None
+    quota: int | None = None
+    backup: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """An agent's SSH key pair on the host: whose the private half is, and the line of the public one.
+
+    `known_hosts` tells whether the host key of its git jail was written down for it.
+    """
+
+    agent: str
+    owner: str
+    public: str
+    known_hosts: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +178,35 @@ class RegisteredJail:
     address: IPv4Address
     release: str
     port: int | None = None
+    version: int | None = None
+    runtime: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredWorker:
+    """A worker that was allocated to an agent. `created` is the moment, and tells who it was made for."""
+
+    name: str
+    address: IPv4Address
+    release: str
+    created: str
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostDatabase:
+    """An agent's databases on the host's own PostgreSQL: its major version, and the port that it listens on."""
+
+    version: int
+    port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredAgent:
-    """An agent as the host's registry has it: `/usr/local/etc/warden/agents/NAME.toml`."""
+    """An agent as the host's registry has it: `/usr/local/etc/warden/agents/NAME.toml`.
+
+    `workers` are by their numbers: `w01`.
+    """
 
     name: str
     display_name: str
@@ -144,6 +219,13 @@ class RegisteredAgent:
     system_locale: str | None = None
     shares_llm_of: str | None = None
     protected: bool = False
+    host_db: HostDatabase | None = None
+    workers: Mapping[str, RegisteredWorker] = field(default_factory=dict)
+
+    @property
+    def every_jail(self) -> tuple[RegisteredJail | RegisteredWorker, ...]:
+        """All of its jails: those of its services, and its workers."""
+        return (*self.jails.values(), *self.workers.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +268,14 @@ class Facts:
     host_record: HostRecord
     environments: Mapping[str, Mapping[str, Secret]]
     digest: str
+    inside: Mapping[str, Inside] = field(default_factory=dict)
+    """What the insides of the registered jails tell that run, by the jails' names."""
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    """The SSH keys of the agents, by the agents' names."""
+    rctl: frozenset[str] | None = None
+    """The rules of rctl(8) that hold now; None where the kernel has no resource limits."""
+    releases_with_pkg: frozenset[str] = frozenset()
+    """The releases whose jails can install packages: those that bring pkg(8) along."""
     marked_scripts: frozenset[str] = frozenset()
     """The local rc.d scripts that say of themselves that they are Warden's, of whichever agent."""
 

@@ -13,13 +13,15 @@ from warden.facts.environment import parse_environment
 from warden.facts.errors import FactsError, UnfitHostError
 from warden.facts.host_tables import parse_devfs_rules, parse_mount_points, parse_passwd, parse_supervised
 from warden.facts.ifconfig import parse_ifconfig
+from warden.facts.inside.ask import LIST_INSIDES, QUESTIONS, parse_insides
 from warden.facts.jails import LIST_BASTILLE, LIST_NETWORKS, parse_bastille, parse_jls, parse_networks
+from warden.facts.keys import LIST_KEYS, parse_keys
 from warden.facts.model import Facts, HostRecord, PacketFilter
 from warden.facts.netstat import parse_netstat
 from warden.facts.pfctl import parse_rules, parse_status, parse_table
 from warden.facts.registry import HOST_RECORD, REGISTRY, parse_agent, parse_host_record
 from warden.facts.sysrc import parse_sysrc
-from warden.facts.zfs import AGENT_PROPERTY, parse_datasets
+from warden.facts.zfs import AGENT_PROPERTY, BACKUP_PROPERTY, parse_datasets
 from warden.host.command import Command
 
 if TYPE_CHECKING:
@@ -34,11 +36,14 @@ ANCHOR = "warden"
 TABLES = ("warden_net", "warden_gateways")
 NOT_FOUND = 127
 
+_LIST_WITH_PKG = 'cd /usr/local/bastille/releases && for pkg in */usr/sbin/pkg; do echo "${pkg%%/*}"; done'
 _LIST_MARKED = "grep -l '^# managed by warden' /usr/local/etc/rc.d/* 2>/dev/null; true"
 
 _FILES = (
     "etc/pf.conf",
     "etc/devfs.rules",
+    "etc/hosts",
+    "etc/rctl.conf",
     "usr/local/etc/warden",
     "usr/local/etc/bastille/bastille.conf",
     "usr/local/etc/rc.d/warden_pf",
@@ -81,10 +86,14 @@ def _questions(agents: Iterable[str]) -> dict[str, _Question]:
         "bastille jails": _Question(argv=("/bin/sh", "-c", LIST_BASTILLE)),
         "bastille": _Question(argv=("/usr/local/bin/bastille", "--version"), answers=frozenset({0, 126, NOT_FOUND})),
         "releases": _Question(argv=("/bin/ls", "/usr/local/bastille/releases"), answers=maybe),
+        "releases with pkg": _Question(argv=("/bin/sh", "-c", _LIST_WITH_PKG), answers=frozenset({0, 1, 2})),
+        "insides": _Question(argv=("/bin/sh", "-c", LIST_INSIDES, "sh", *QUESTIONS.values())),
+        "keys": _Question(argv=("/bin/sh", "-c", LIST_KEYS)),
+        "rctl": _Question(argv=("/usr/bin/rctl",), answers=maybe),
         "datasets": _Question(
             argv=(
                 *("/sbin/zfs", "get", "-Hp", "-t", "filesystem"),
-                *("-o", "name,property,value,source", f"mountpoint,{AGENT_PROPERTY}"),
+                *("-o", "name,property,value,source", f"mountpoint,{AGENT_PROPERTY},quota,{BACKUP_PROPERTY}"),
             ),
             answers=maybe,
         ),
@@ -166,6 +175,10 @@ def _facts(address: str, results: Mapping[str, Result]) -> Facts:
         host_record=parse_host_record(record.text) if record else HostRecord(),
         environments=_environments(files),
         digest="",
+        inside=parse_insides(out["insides"]),
+        keys=parse_keys(out["keys"]),
+        rctl=frozenset(out["rctl"].split()) if results["rctl"].ok else None,
+        releases_with_pkg=frozenset(out["releases with pkg"].split()),
         marked_scripts=frozenset(line.rpartition("/")[2] for line in out["marked scripts"].splitlines()),
     )
     return replace(facts, digest=facts_digest(facts))

@@ -8,7 +8,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any
 
 from warden.facts.errors import FactsError
-from warden.facts.model import HostRecord, RegisteredAgent, RegisteredJail
+from warden.facts.model import HostDatabase, HostRecord, RegisteredAgent, RegisteredJail, RegisteredWorker
+from warden.spec.model import Limits
 
 REGISTRY = "/usr/local/etc/warden/agents"
 HOST_RECORD = "/usr/local/etc/warden/host.toml"
@@ -25,8 +26,25 @@ def parse_agent(path: str, text: str) -> RegisteredAgent:
                 address=IPv4Address(jail["address"]),
                 release=jail["release"],
                 port=jail.get("port"),
+                version=jail.get("version"),
+                runtime=jail.get("runtime"),
             )
             for service, jail in table.get("jails", {}).items()
+        }
+        workers = {
+            number: RegisteredWorker(
+                name=worker["name"],
+                address=IPv4Address(worker["address"]),
+                release=worker["release"],
+                created=worker["created"],
+                limits=Limits(
+                    memory=worker.get("memory"),
+                    processes=worker.get("processes"),
+                    cpu=worker.get("cpu"),
+                    quota=worker.get("quota"),
+                ),
+            )
+            for number, worker in table.get("workers", {}).items()
         }
         run = table.get("service", {})
         return RegisteredAgent(
@@ -41,6 +59,8 @@ def parse_agent(path: str, text: str) -> RegisteredAgent:
             system_locale=table.get("system_locale"),
             shares_llm_of=table.get("shares_llm_of"),
             protected=bool(table.get("protected", False)),
+            host_db=HostDatabase(**table["host_db"]) if "host_db" in table else None,
+            workers=workers,
         )
     except (KeyError, TypeError, AttributeError, AddressValueError, ValueError) as error:
         raise _broken(path, str(error)) from error

@@ -30,6 +30,8 @@ _OF_THE_HOST = {
     **dict.fromkeys(("auth", "console", "debug", "init"), "would write into a log of the host's in /var/log"),
     "syslog": "would take the pid file of syslogd",
     "warden": "would write into Warden's own log, /var/log/warden.log",
+    "journal": "would have its data where Warden's own journal is, in /var/db/warden",
+    "kept": "would have its data where those of agents that are gone are kept, in <pool>/warden/kept",
 }
 """Names that no rc.d script and no user of FreeBSD has, and that an agent cannot have all the same."""
 

@@ -10,21 +10,58 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv4Network
 
-    from warden.facts.model import RegisteredAgent
-    from warden.spec.model import Isolation, Service
+    from warden.facts.model import HostDatabase, RegisteredAgent, RegisteredWorker
+    from warden.spec.model import Isolation, Limits, Service, ServiceSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredJail:
-    """A service's VNET jail. `remark` is what the plan says beside it."""
+class DesiredDataset:
+    """A ZFS dataset of an agent's: its full name, where the host mounts it, and what is set on it when it is made.
 
-    service: Service
+    `owner` is the `user:group` that its folder is given when it is made, by name or by number; `quota` is in bytes.
+    """
+
+    name: str
+    mountpoint: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+    quota: int | None = None
+    owner: str = "root:wheel"
+    mode: str = "0755"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A folder of the host that a jail has as a folder of its own: nullfs(5). `target` is the path inside the jail."""
+
+    source: str
+    target: str
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VnetJail:
+    """A VNET jail of an agent's: a service's, or a worker.
+
+    `parameters` are those of jail(8) that it needs, besides what Bastille sets.
+    """
+
     name: str
     address: IPv4Address
     release: str
     thick: bool
     priority: int
-    port: int | None = None
+    limits: Limits
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredJail(VnetJail):
+    """A service's jail. `remark` is what the plan says beside it."""
+
+    service: Service
+    port: int
+    settings: ServiceSettings
     remark: str = ""
 
 
@@ -39,8 +76,31 @@ class DesiredService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LlmServer:
+    """A server of local models that an agent may ask."""
+
+    service: Service
+    address: IPv4Address
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its address as clients want it, without a path."""
+        return f"http://{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredAgent:
-    """One agent. `kept` are services that stand in the registry and are no longer asked for."""
+    """One agent. `kept` are services that stand in the registry and are no longer asked for.
+
+    `workers` are those that it has: an apply leaves them as they are.
+
+    `storage` is the dataset that all of its others lie below, None on a host without a pool for them. `secrets` are
+    variables of its env file whose values are made when the plan is applied, unless they are there. `llm` is where
+    its local model answers: its own one's address and port, or that of the agent that shares. `public_key` is the
+    line of the key that it reaches its repositories with, None as long as none was made; `knows_its_host` tells that
+    the host key of its git jail was written down. `host_db` is where its databases are, if not in a jail.
+    """
 
     name: str
     display_name: str
@@ -52,8 +112,18 @@ class DesiredAgent:
     environment: Mapping[str, str]
     shares_llm_of: str | None
     protected: bool
+    limits: Limits
+    domain: str
+    storage: str | None = None
+    datasets: tuple[DesiredDataset, ...] = ()
+    secrets: tuple[str, ...] = ()
+    llm: LlmServer | None = None
+    public_key: str | None = None
+    knows_its_host: bool = True
+    host_db: HostDatabase | None = None
     kept: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    workers: Mapping[str, RegisteredWorker] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,8 +35,12 @@ HIDE_ALL = "include 1"
 
 def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """Give the change that defines the ruleset and loads it, where an agent has jails."""
-    if not any(agent.jails for agent in desired.everyone.values()):
-        return
+    if any(agent.jails or agent.workers for agent in desired.everyone.values()):
+        yield from ruleset(facts)
+
+
+def ruleset(facts: Facts) -> Iterator[Finding]:
+    """Give the change that defines the ruleset for VNET jails, and loads it."""
     there = facts.files.get(RULES)
     text = there.text if there else ""
     defined = defines(text)

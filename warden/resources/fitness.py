@@ -76,22 +76,7 @@ def external_interface(wanted: str, facts: Facts, bridge: str) -> str:
 
 def check_agent_on_host(agent: AgentSpec, releases: Collection[str], facts: Facts) -> None:
     """Raise RefusedError where the host lacks what the agent needs, or has something else of its name."""
-    if releases and not any(dataset.mountpoint == JAILS for dataset in facts.datasets.values()):
-        raise RefusedError(
-            f"Bastille on {facts.address} keeps its jails in no ZFS dataset: {agent.name}'s could carry no mark",
-            hint="set bastille_zfs_enable and bastille_zfs_zpool in bastille.conf, then: bastille setup storage",
-        )
-    for release in sorted(releases):
-        if release not in facts.releases:
-            raise RefusedError(
-                f"{agent.name} needs {release}, which is not bootstrapped on {facts.address}",
-                hint=f"bastille bootstrap {release}" + _there(sorted(facts.releases)),
-            )
-        if f"{BEGUN}{release}" in facts.files:
-            raise RefusedError(
-                f"{agent.name} needs {release}, which was not bootstrapped to its end on {facts.address}",
-                hint=f"warden host bootstrap --release {release}",
-            )
+    check_releases(agent.name, releases, facts)
     if agent.locale.system not in facts.locales:
         language = agent.locale.system.partition("_")[0]
         alike = sorted(name for name in facts.locales if name.startswith(language) and name.endswith("UTF-8"))
@@ -114,6 +99,26 @@ def check_agent_on_host(agent: AgentSpec, releases: Collection[str], facts: Fact
             f"{facts.address} has a system user {agent.name}: an agent cannot have its name",
             hint="give the agent another name",
         )
+
+
+def check_releases(agent: str, releases: Collection[str], facts: Facts) -> None:
+    """Raise RefusedError where no jail of these releases can be made for an agent."""
+    if releases and not any(dataset.mountpoint == JAILS for dataset in facts.datasets.values()):
+        raise RefusedError(
+            f"Bastille on {facts.address} keeps its jails in no ZFS dataset: {agent}'s could carry no mark",
+            hint="set bastille_zfs_enable and bastille_zfs_zpool in bastille.conf, then: bastille setup storage",
+        )
+    for release in sorted(releases):
+        if release not in facts.releases:
+            raise RefusedError(
+                f"{agent} needs {release}, which is not bootstrapped on {facts.address}",
+                hint=f"bastille bootstrap {release}" + _there(sorted(facts.releases)),
+            )
+        if f"{BEGUN}{release}" in facts.files:
+            raise RefusedError(
+                f"{agent} needs {release}, which was not bootstrapped to its end on {facts.address}",
+                hint=f"warden host bootstrap --release {release}",
+            )
 
 
 def _there(names: list[str]) -> str:

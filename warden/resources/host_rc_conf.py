@@ -53,12 +53,13 @@ def bridge_variables(bridge: str, facts: Facts) -> dict[str, str]:
 
 
 def wanted(desired: Desired, facts: Facts) -> dict[str, str]:
-    """Give all host-wide variables with the values that they should have."""
+    """Give all host-wide variables with the values that they have once they are needed."""
     return {
         "gateway_enable": "YES",
         **bridge_variables(desired.bridge, facts),
         "bastille_enable": "YES",
         "warden_pf_enable": "YES",
+        "rctl_enable": "YES",
     }
 
 

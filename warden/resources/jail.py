@@ -8,35 +8,39 @@ that is not, by its exact name, a jail of ours.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from warden.facts.jails import JAILS
 from warden.facts.zfs import AGENT_PROPERTY
-from warden.resources import kept, mac
+from warden.resources import mac
 from warden.resources.change import Change, Conflict, Note, Stage
 from warden.resources.commands import bastille, command, sysrc_set
+from warden.resources.jail_end import clear, clear_epair, clear_mounts, departures, stop
 from warden.resources.kept import jail_datasets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from warden.facts.model import BastilleJail, Dataset, Facts, RegisteredJail, RunningJail
+    from warden.facts.model import BastilleJail, Dataset, Facts, RegisteredAgent, RunningJail
     from warden.host.command import Command
     from warden.resources.change import Finding
-    from warden.resources.desired import Desired, DesiredAgent, DesiredJail
+    from warden.resources.desired import Desired, DesiredAgent, DesiredJail, Mount, VnetJail
 
 _IS_WHOLE = (
     'ifconfig -j "$1" -f inet:cidr | grep -qF "inet $2 " && route -j "$1" -n get default | grep -q "gateway: $3\\$"'
     ' || { echo "$1 has no address $2 or no default route by $3" >&2; exit 1; }'
 )
-_IS_GONE = 'test ! -e "$1" || { echo "$1 is still there" >&2; exit 1; }'
-_IS_STOPPED = 'if jls -j "$1" jid > /dev/null 2>&1; then echo "$1 still runs" >&2; exit 1; fi'
-_OWN_STACK = "vnet0"
+_STARTS = tuple(bastille(verb).argv for verb in ("create", "start", "restart"))
+# a jail whose fstab(5) names what is not there does not start again
+_ARE_THERE = 'for f; do [ -d "$f" ] || { echo "there is no folder $f on the host" >&2; exit 1; }; done'
+# the line of fstab(5) that mounts on a point takes the place of any other that does
+_SET_MOUNT = '{ grep -v " $2 " "$1"; [ -z "$3" ] || echo "$3"; } > "$1.warden"; mv -f "$1.warden" "$1"'
 
 
 def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """Give the changes to the jails: to make, to mend, to start; and those of agents that leave."""
-    datasets = jail_datasets(facts)
+    seen = _look(desired, facts)
     wanted = any(agent.jails for agent in desired.agents.values())
     at_boot = facts.rc_conf.get("bastille_enable", "absent")
     if wanted and at_boot.upper() != "YES":
@@ -51,7 +55,7 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
         )
     for agent in desired.agents.values():
         for jail in agent.jails.values():
-            yield from _jail(desired, agent, jail, datasets.get(jail.name), facts)
+            yield from _jail(desired, agent, jail, seen)
         yield from (
             Note(agent=agent.name, message=f"the spec no longer names {service} of {agent.name}: its jail stays")
             for service in agent.kept
@@ -60,10 +64,29 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
         yield from departures(leaving.name, leaving.jails.values(), facts, keep_data=desired.keep_data)
 
 
-def _jail(
-    desired: Desired, agent: DesiredAgent, jail: DesiredJail, dataset: Dataset | None, facts: Facts
-) -> Iterator[Finding]:
-    clear = tuple(_clear(jail.name, dataset, facts))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What is looked up for every jail: the facts, and what of them is looked through once."""
+
+    facts: Facts
+    datasets: Mapping[str, Dataset]
+    twins: Mapping[str, str]
+    mounted: frozenset[str]
+
+
+def _look(desired: Desired, facts: Facts) -> _Seen:
+    ours = {jail.name for agent in desired.agents.values() for jail in agent.jails.values()}
+    return _Seen(
+        facts=facts,
+        datasets=jail_datasets(facts),
+        twins=mac.twins(desired.bridge, facts, ours),
+        mounted=frozenset(facts.mount_points),
+    )
+
+
+def _jail(desired: Desired, agent: DesiredAgent, jail: DesiredJail, seen: _Seen) -> Iterator[Finding]:
+    facts, dataset = seen.facts, seen.datasets.get(jail.name)
+    cleared = tuple(clear(jail.name, dataset, facts))
     running = facts.running_jails.get(jail.name)
     if running is not None and running.path != f"{JAILS}/{jail.name}/root":
         yield Conflict(
@@ -75,7 +98,7 @@ def _jail(
         )
         return
     if jail.name not in facts.bastille_jails and dataset is None:
-        yield _create(desired, agent, jail, facts, clear)
+        yield _create(desired, agent, jail, facts, cleared)
         return
     conflict = _conflict(desired, agent, jail, dataset, facts)
     if conflict is not None and conflict.replaceable and conflict.id in desired.replace:
@@ -88,16 +111,16 @@ def _jail(
             stage=Stage.AGENT,
             detail=", ".join(_what_it_is(defined, running)),
             reason="given up by --replace, with all that is in it",
-            commands=clear,
+            commands=cleared,
         )
         yield _create(desired, agent, jail, facts)
     elif conflict is not None:
         yield conflict
     elif dataset is None or (dataset.agent is None and not _was_finished(jail, dataset, facts)):
         # the property is set last: without it a create was cut off, and the jail holds nothing yet
-        yield _create(desired, agent, jail, facts, clear, cut_off=True)
+        yield _create(desired, agent, jail, facts, cleared, cut_off=True)
     else:
-        yield from _mend(desired, agent, jail, dataset, facts)
+        yield from _mend(desired, agent, jail, dataset, seen)
 
 
 def _was_finished(jail: DesiredJail, dataset: Dataset, facts: Facts) -> bool:
@@ -139,7 +162,7 @@ def _conflict(
     return Conflict(kind="jail", name=jail.name, agent=agent.name, message=message, hint=hint, replaceable=replaceable)
 
 
-def misfit(bridge: str, jail: DesiredJail, dataset: Dataset | None, facts: Facts, *, begun: bool = False) -> str:
+def misfit(bridge: str, jail: VnetJail, dataset: Dataset | None, facts: Facts, *, begun: bool = False) -> str:
     """Say what a jail has that it was never made with for this agent, '' where there is nothing of that kind.
 
     What was cut off while it was made has no address yet, and may have no jail.conf; and where it was `begun`, the
@@ -171,15 +194,12 @@ def _create(
     agent: DesiredAgent,
     jail: DesiredJail,
     facts: Facts,
-    clear: tuple[Command, ...] = (),
+    cleared: tuple[Command, ...] = (),
     *,
     cut_off: bool = False,
 ) -> Change:
     """Give the change that makes a jail, after what removes everything that is left of one of its name."""
     kind = "thick" if jail.thick else "thin"
-    options = ("-T", "-B", "-M") if jail.thick else ("-B", "-M")
-    address = f"{jail.address}/{agent.subnet.prefixlen}"
-    gateway = str(agent.gateway)
     return Change(
         kind="jail",
         name=jail.name,
@@ -189,14 +209,33 @@ def _create(
         detail=f"{jail.address}  {kind}  {jail.release}",
         reason="; ".join(word for word in ("its create was cut off" if cut_off else "", jail.remark) if word),
         commands=(
-            *clear,
-            bastille("create", *options, "-g", gateway, jail.name, jail.release, address, desired.bridge),
-            command("/bin/sh", "-c", _IS_WHOLE, "sh", jail.name, address, gateway),
-            bastille("config", jail.name, "set", "priority", str(jail.priority)),
+            *cleared,
+            *build(desired.bridge, agent, jail),
             bastille("config", jail.name, "set", "boot", "on"),
-            command("/sbin/zfs", "set", f"{AGENT_PROPERTY}={agent.name}", f"{jails_dataset(facts)}/{jail.name}"),
+            mark(agent.name, jail.name, facts),
         ),
     )
+
+
+def build(
+    bridge: str, agent: DesiredAgent | RegisteredAgent, jail: VnetJail, while_down: Sequence[Command] = ()
+) -> Iterator[Command]:
+    """Give the commands that make a jail and leave it running with all that it has; but not yet marked as finished.
+
+    Those of `while_down` are run once it has been stopped, before its last start.
+    """
+    options = ("-T", "-B", "-M") if jail.thick else ("-B", "-M")
+    address = f"{jail.address}/{agent.subnet.prefixlen}"
+    yield bastille("create", *options, "-g", str(agent.gateway), jail.name, jail.release, address, bridge)
+    yield _is_whole(agent, jail)
+    if jail.parameters or jail.mounts or while_down:
+        yield from _equip(agent, jail, while_down)
+    yield bastille("config", jail.name, "set", "priority", str(jail.priority))
+
+
+def mark(agent: str, jail: str, facts: Facts) -> Command:
+    """Give the command that marks a jail as finished, and an agent's."""
+    return command("/sbin/zfs", "set", f"{AGENT_PROPERTY}={agent}", f"{jails_dataset(facts)}/{jail}")
 
 
 def jails_dataset(facts: Facts) -> str | None:
@@ -204,43 +243,41 @@ def jails_dataset(facts: Facts) -> str | None:
     return next((dataset.name for dataset in facts.datasets.values() if dataset.mountpoint == JAILS), None)
 
 
-def _mend(
-    desired: Desired, agent: DesiredAgent, jail: DesiredJail, dataset: Dataset, facts: Facts
-) -> Iterator[Finding]:
+def _mend(desired: Desired, agent: DesiredAgent, jail: DesiredJail, dataset: Dataset, seen: _Seen) -> Iterator[Finding]:
+    facts = seen.facts
     defined = facts.bastille_jails[jail.name]
     running = facts.running_jails.get(jail.name)
     address = f"{jail.address}/{agent.subnet.prefixlen}"
     commands: list[Command] = []
     reasons: list[str] = []
-    ours = {one.name for other in desired.agents.values() for one in other.jails.values()}
-    twin = mac.twin(desired.bridge, jail.name, facts, ours)
+    twin = seen.twins.get(jail.name)
     if twin is not None:
         address_of_its_own, write = mac.change(jail.name, facts)
         commands.append(write)
         reasons.append(f"MAC address of {twin} too -> {address_of_its_own}")
-    if defined.priority != jail.priority:
-        commands.append(bastille("config", jail.name, "set", "priority", str(jail.priority)))
-        reasons.append(f"priority {defined.priority} -> {jail.priority}")
-    if defined.boot is not True:
-        commands.append(bastille("config", jail.name, "set", "boot", "on"))
-        reasons.append(f"boot {'off' if defined.boot is False else 'not set'} -> on")
+    for name, was, wanted in _settings(jail, defined):
+        commands.append(bastille("config", jail.name, "set", name, wanted))
+        reasons.append(f"{name} {was} -> {wanted}")
+    lacks = list(_lacks(jail, defined))
+    reasons += lacks
     if running is None:
         commands += [
-            *_clear_mounts(jail.name, facts),
-            *_clear_epair(jail.name, defined.host_interface, facts),
+            *clear_mounts(jail.name, facts),
+            *clear_epair(jail.name, defined.host_interface, facts),
             bastille("start", jail.name),
-            command("/bin/sh", "-c", _IS_WHOLE, "sh", jail.name, address, str(agent.gateway)),
+            _is_whole(agent, jail),
         ]
         reasons.append("down -> up")
-    elif (unreachable := _unreachable(running, address, agent)) or twin:
-        commands += [
-            bastille("restart", jail.name),
-            command("/bin/sh", "-c", _IS_WHOLE, "sh", jail.name, address, str(agent.gateway)),
-        ]
+    if lacks:
+        commands += _equip(agent, jail)
+    elif running is not None:
+        unreachable = [*_unreachable(running, address, agent), *_unmounted(jail, seen)]
         reasons += unreachable
-    elif _cut_off(desired.bridge, defined.host_interface, facts):
-        commands.append(command("/sbin/ifconfig", desired.bridge, "addm", str(defined.host_interface)))
-        reasons.append(f"{defined.host_interface} on no bridge -> on {desired.bridge}")
+        if unreachable or twin:
+            commands += [bastille("restart", jail.name), _is_whole(agent, jail)]
+        elif _cut_off(desired.bridge, defined.host_interface, facts):
+            commands.append(command("/sbin/ifconfig", desired.bridge, "addm", str(defined.host_interface)))
+            reasons.append(f"{defined.host_interface} on no bridge -> on {desired.bridge}")
     if dataset.agent is None:
         commands.append(command("/sbin/zfs", "set", f"{AGENT_PROPERTY}={agent.name}", dataset.name))
         reasons.append(f"no mark -> {AGENT_PROPERTY}={agent.name}")
@@ -256,6 +293,84 @@ def _mend(
         )
 
 
+def _settings(jail: DesiredJail, defined: BastilleJail) -> Iterator[tuple[str, str, str]]:
+    """Give what of a jail's settings.conf differs: its name, what it is, and what it should be."""
+    if defined.priority != jail.priority:
+        yield "priority", str(defined.priority), str(jail.priority)
+    if defined.boot is not True:
+        yield "boot", "off" if defined.boot is False else "not set", "on"
+
+
+def staying(desired: Desired, facts: Facts) -> frozenset[str]:
+    """Name the jails that run as they should, so that no change of this module's starts them again or makes them."""
+    seen = _look(desired, facts)
+    return frozenset(
+        jail.name
+        for agent in desired.agents.values()
+        for jail in agent.jails.values()
+        if jail.name in facts.running_jails
+        and not any(_ends_it(finding) for finding in _jail(desired, agent, jail, seen))
+    )
+
+
+def _ends_it(finding: Finding) -> bool:
+    """Tell whether a jail that runs does not run on: a setting, a mark or a place on the bridge leave it alone."""
+    if isinstance(finding, Change):
+        return any(one.argv[: len(start)] == start for one in finding.commands for start in _STARTS)
+    return isinstance(finding, Conflict)
+
+
+def _is_whole(agent: DesiredAgent | RegisteredAgent, jail: VnetJail) -> Command:
+    address = f"{jail.address}/{agent.subnet.prefixlen}"
+    return command("/bin/sh", "-c", _IS_WHOLE, "sh", jail.name, address, str(agent.gateway))
+
+
+def _equip(
+    agent: DesiredAgent | RegisteredAgent, jail: VnetJail, while_down: Sequence[Command] = ()
+) -> Iterator[Command]:
+    """Give the commands that let a running jail have its parameters and mounts.
+
+    It is stopped before its definition changes: cut off here, it is seen to be down, and not to run with what it had.
+    The folders are made from inside: on the host their paths could lead anywhere.
+    """
+    targets = [mount.target for mount in jail.mounts]
+    if targets:
+        yield command("/bin/sh", "-c", _ARE_THERE, "sh", *(mount.source for mount in jail.mounts))
+        yield command("/usr/sbin/jexec", "-l", jail.name, "/bin/mkdir", "-p", *targets)
+    yield from stop(jail.name)
+    for name, value in jail.parameters.items():
+        yield bastille("config", jail.name, "set", name, value)
+    fstab = f"{JAILS}/{jail.name}/fstab"
+    for mount in jail.mounts:
+        point, line = _fstab(jail, mount)
+        yield command("/bin/sh", "-c", _SET_MOUNT, "sh", fstab, point, line)
+    yield from while_down
+    yield bastille("start", jail.name)
+    yield _is_whole(agent, jail)
+
+
+def _fstab(jail: VnetJail, mount: Mount) -> tuple[str, str]:
+    """Give where a mount is on the host, and its line of fstab(5)."""
+    point = f"{JAILS}/{jail.name}/root{mount.target}"
+    return point, f"{mount.source} {point} nullfs {'rw' if mount.writable else 'ro'} 0 0"
+
+
+def _lacks(jail: DesiredJail, defined: BastilleJail) -> Iterator[str]:
+    for name, value in jail.parameters.items():
+        if defined.parameters.get(name) != value:
+            yield f"{name} {defined.parameters.get(name, 'not set')} -> {value}"
+    for mount in jail.mounts:
+        point, line = _fstab(jail, mount)
+        if defined.mounts.get(point) != line:
+            yield f"{mount.source} not on its {mount.target} -> mounted there"
+
+
+def _unmounted(jail: DesiredJail, seen: _Seen) -> Iterator[str]:
+    for mount in jail.mounts:
+        if _fstab(jail, mount)[0] not in seen.mounted:
+            yield f"{mount.target} not mounted -> mounted"
+
+
 def _unreachable(running: RunningJail, address: str, agent: DesiredAgent) -> list[str]:
     held = [str(one) for one in running.addresses]
     if address in held and running.default_router == agent.gateway:
@@ -269,95 +384,3 @@ def _cut_off(bridge: str, host_interface: str | None, facts: Facts) -> bool:
     # a bridge that is gone is made again before this, without the members that it had
     members = live.members if live is not None else frozenset[str]()
     return host_interface is not None and host_interface in facts.interfaces and host_interface not in members
-
-
-def _clear_epair(name: str, host_interface: str | None, facts: Facts) -> Iterator[Command]:
-    # jail(8) leaves the epair behind when a start fails, and the next start fails on its name
-    host_interface = host_interface or f"e0a_{name}"
-    if host_interface in facts.interfaces:
-        yield command("/sbin/ifconfig", host_interface, "destroy")
-
-
-def _clear_mounts(name: str, facts: Facts) -> Iterator[Command]:
-    # of a jail that was killed while it started the mounts stay: start fails on them, destroy refuses with 0
-    below = [point for point in facts.mount_points if point.startswith(f"{JAILS}/{name}/root/")]
-    yield from (command("/sbin/umount", "-f", point) for point in reversed(below))
-
-
-def _clear(name: str, dataset: Dataset | None, facts: Facts) -> Iterator[Command]:
-    """Give the commands that leave nothing of a jail: each exists only for what is there."""
-    defined = facts.bastille_jails.get(name)
-    running = name in facts.running_jails
-    if running and defined is None:
-        yield command("/usr/sbin/jail", "-R", name)
-    if not running or defined is None:
-        yield from _clear_mounts(name, facts)
-    if dataset is not None and dataset.agent is not None:
-        # a destroy that is cut off leaves something that is not whole: so it must not be taken for that either
-        yield command("/sbin/zfs", "inherit", AGENT_PROPERTY, dataset.name)
-    if defined is not None:
-        yield bastille("destroy", "-afy", name)
-        yield command("/bin/sh", "-c", _IS_STOPPED, "sh", name)
-    elif dataset is not None:
-        yield command("/sbin/zfs", "destroy", "-rf", dataset.name)
-    if defined is not None or dataset is not None:
-        yield command("/bin/sh", "-c", _IS_GONE, "sh", f"{JAILS}/{name}/jail.conf")
-    if not running or defined is None:
-        yield from _clear_epair(name, defined.host_interface if defined else None, facts)
-
-
-def _stop(name: str, facts: Facts) -> Iterator[Command]:
-    """Give the commands that leave nothing of a jail but its dataset: each exists only for what is there."""
-    defined = facts.bastille_jails.get(name)
-    running = name in facts.running_jails
-    if running and defined is not None:
-        yield bastille("stop", name)
-        yield command("/bin/sh", "-c", _IS_STOPPED, "sh", name)
-        return
-    if running:
-        yield command("/usr/sbin/jail", "-R", name)
-    yield from _clear_mounts(name, facts)
-    yield from _clear_epair(name, defined.host_interface if defined else None, facts)
-
-
-def departures(agent: str, jails: Iterable[RegisteredJail], facts: Facts, *, keep_data: bool) -> Iterator[Finding]:
-    """Give the end of an agent's jails; with `keep_data`, what is in those that were whole is put aside."""
-    datasets = jail_datasets(facts)
-    for jail in jails:
-        yield from _leave(agent, jail, datasets.get(jail.name), facts, keep_data=keep_data)
-    for moved in kept.unfinished(facts):
-        if moved.agent == agent:
-            yield Change(
-                kind="kept data",
-                name=moved.name,
-                agent=agent,
-                action="~",
-                stage=Stage.AGENT,
-                detail="its move was cut off",
-                commands=tuple(kept.finish(moved.name, agent)),
-            )
-
-
-def _leave(
-    agent: str, jail: RegisteredJail, dataset: Dataset | None, facts: Facts, *, keep_data: bool
-) -> Iterator[Finding]:
-    if dataset is not None and dataset.agent not in (None, agent):
-        yield Note(agent=agent, message=f"the jail {jail.name} belongs to the agent {dataset.agent}, and stays")
-    elif keep_data and dataset is not None and dataset.agent == agent:
-        yield from put_aside(agent, jail.name, jail.service, dataset, facts)
-    else:
-        commands = tuple(_clear(jail.name, dataset, facts))
-        if commands:
-            yield _gone(agent, jail.name, f"{jail.address}  with all that is in it", commands)
-
-
-def put_aside(agent: str, name: str, service: str, dataset: Dataset, facts: Facts) -> Iterator[Finding]:
-    """Give the end of a jail whose data are kept, and the remark that says where."""
-    keeps = kept.free_name(dataset.name, agent, service, facts)
-    commands = (*_stop(name, facts), *kept.put_aside(dataset, keeps, agent, facts))
-    yield Note(agent=agent, message=f"the data of {name} are kept: {kept.how_to_lose(keeps)}")
-    yield _gone(agent, name, f"its data become {keeps}", commands)
-
-
-def _gone(agent: str, name: str, detail: str, commands: tuple[Command, ...]) -> Change:
-    return Change(kind="jail", name=name, agent=agent, action="-", stage=Stage.AGENT, detail=detail, commands=commands)

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from warden.host.command import Command
 
 KEPT_PROPERTY = "warden:kept"
+AGENTS = "/var/db/warden"
+"""Where the datasets of agents are mounted."""
 _ZFS = "/sbin/zfs"
 # the folder that it was mounted on would look to Bastille like a jail
 _MOVE = '/sbin/zfs rename -f "$1" "$2" || exit 1; test ! -d "$3" || rmdir "$3"'
 # taken once: a run after a cut-off finds that it is there
 _SNAPSHOT = '/sbin/zfs list -H -t snapshot "$1" > /dev/null 2>&1 || /sbin/zfs snapshot -r "$1"'
-_NAME = r"(git|cms|db|llama-cpp|ollama)-\d+"
+_NAME = r"(git|cms|db|llama-cpp|ollama|data)-\d+"
 
 
 def folder_of(dataset: str) -> str:
@@ -47,7 +49,7 @@ def put_aside(dataset: Dataset, name: str, agent: str, facts: Facts) -> Iterator
     folder = folder_of(dataset.name)
     above = folder.rpartition("/")[0]
     if above not in facts.datasets:
-        yield command(_ZFS, "create", "-p", "-o", "mountpoint=none", above)
+        yield command(_ZFS, "create", "-p", "-o", f"mountpoint={AGENTS}", "-o", "canmount=off", above)
     if folder not in facts.datasets:
         yield command(_ZFS, "create", "-p", "-o", "mountpoint=none", "-o", "readonly=on", folder)
     # a folder without a dataset would be a jail to another call of Bastille's, for a moment
@@ -61,7 +63,7 @@ def finish(name: str, agent: str) -> Iterator[Command]:
     yield command(_ZFS, "set", f"{KEPT_PROPERTY}={agent}", name)
     yield command("/bin/sh", "-c", _SNAPSHOT, "sh", f"{name}@destroyed")
     # last: as long as it has this mark, a run after a cut-off finds that it is not finished
-    yield command(_ZFS, "inherit", AGENT_PROPERTY, name)
+    yield command(_ZFS, "inherit", "-r", AGENT_PROPERTY, name)
 
 
 def is_kept(dataset: str) -> bool:
@@ -79,7 +81,12 @@ def kept_of(agent: str, facts: Facts) -> list[str]:
 
 def unfinished(facts: Facts) -> list[Dataset]:
     """Give the datasets that were moved, and still carry the mark of a jail's."""
-    return [dataset for dataset in facts.datasets.values() if is_kept(dataset.name) and dataset.agent is not None]
+    return [
+        dataset
+        for dataset in facts.datasets.values()
+        # what lies below one goes with it
+        if dataset.agent is not None and dataset.name.rpartition("/")[0] == folder_of(dataset.name)
+    ]
 
 
 def how_to_lose(name: str) -> str:

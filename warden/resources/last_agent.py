@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from warden.facts.keys import FOLDER as KEYS
 from warden.facts.probe import ANCHOR
 from warden.host.files import write_file
 from warden.resources import devfs, pf
@@ -13,8 +14,10 @@ from warden.resources.change import Change, Guard, Note, Stage
 from warden.resources.commands import WARDEN, command, remove_file, sysrc_remove, sysrc_set
 from warden.resources.gateway import Aliases
 from warden.resources.host_rc_conf import bridge_variables, without_bridge
+from warden.resources.kept import AGENTS
 from warden.resources.marks import INTERFACE_GROUP
 from warden.resources.pf_conf import without_hooks
+from warden.resources.storage import is_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,12 +29,19 @@ if TYPE_CHECKING:
     from warden.resources.desired import Desired
 
 
+# what was kept of agents lies in there
+_TIDY = """\
+for folder in "$1" "$2"; do [ ! -d "$folder" ] || rmdir "$folder" 2> /dev/null; done; shift 2
+for dataset; do [ "$(zfs list -Hr -o name "$dataset")" != "$dataset" ] || zfs destroy "$dataset" || exit 1; done
+"""
+
+
 def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     """Give the changes that take Warden off a host, in the order in which nothing is left half done."""
     if desired.inhabited or not desired.leaving:
         return
     gateways = {agent.gateway for agent in facts.registry.values()}
-    jails = {jail.name for agent in facts.registry.values() for jail in agent.jails.values()}
+    jails = {jail.name for agent in facts.registry.values() for jail in agent.every_jail}
     yield from take_off(desired.bridge, facts, gateways, jails)
 
 
@@ -45,6 +55,7 @@ def take_off(bridge: str, facts: Facts, gateways: set[IPv4Address], jails: set[s
     else:
         yield from _bridge(bridge, facts)
     yield from _rc_conf(bridge, facts, bridge_stays=bool(foreign))
+    yield from _storage(facts)
     yield _change("record", WARDEN, "the registry of an empty host", (command("/bin/rm", "-rf", WARDEN),))
 
 
@@ -73,6 +84,13 @@ def _pf(facts: Facts) -> Iterator[Finding]:
         yield replace(_change("pf anchor", ANCHOR, detail, pf.load_pf_conf(facts, wanted)), guard=guard)
     elif after:
         yield _change("pf anchor", ANCHOR, detail, tuple(after))
+
+
+def _storage(facts: Facts) -> Iterator[Finding]:
+    folders = [dataset.name for dataset in facts.datasets.values() if is_root(dataset.name)]
+    if folders or facts.keys:
+        tidy = (command("/bin/sh", "-c", _TIDY, "sh", AGENTS, KEYS, *folders),)
+        yield _change("storage", AGENTS, "the folders of agents' datasets and keys, as far as they are empty", tidy)
 
 
 def _devfs(facts: Facts) -> Iterator[Finding]:

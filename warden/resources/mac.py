@@ -21,35 +21,53 @@ if TYPE_CHECKING:
 _PREFIX = "58:9c:fc"
 
 
-def twin(bridge: str, name: str, facts: Facts, ours: Collection[str]) -> str | None:
-    """Give the jail on the bridge that has a jail's MAC address too, if it is this one that has to change.
+def twins(bridge: str, facts: Facts, ours: Collection[str]) -> dict[str, str]:
+    """Give those of `ours` that have the MAC address of another jail on the bridge, and have to change: each with that.
 
-    Of two that are `ours` it is the one that is named later.
+    Of two that are ours it is the one that is named later.
     """
     live = facts.interfaces.get(bridge)
-    ends = {jail.name: jail.host_interface or "" for jail in facts.bastille_jails.values()}
-    own = facts.interfaces.get(ends.get(name, ""))
-    if live is None or own is None or not own.ether:
-        return None
-    for other, end in sorted(ends.items()):
-        held = facts.interfaces.get(end)
-        same = other != name and end in live.members and held is not None and held.ether == own.ether
-        if same and (other not in ours or other < name):
-            return other
-    return None
+    members = live.members if live is not None else frozenset[str]()
+    same: dict[str, list[str]] = {}
+    ethers: dict[str, str] = {}
+    for name, jail in sorted(facts.bastille_jails.items()):
+        end = facts.interfaces.get(jail.host_interface or "")
+        if end is not None and end.ether:
+            ethers[name] = end.ether
+            if end.name in members:
+                same.setdefault(end.ether, []).append(name)
+    found: dict[str, str] = {}
+    for name in sorted(ours):
+        others = same.get(ethers.get(name, ""), ()) if live is not None else ()
+        twin = next((other for other in others if other != name and (other not in ours or other < name)), None)
+        if twin is not None:
+            found[name] = twin
+    return found
 
 
 def change(name: str, facts: Facts) -> tuple[str, Command]:
     """Give a MAC address that is free, and the command that writes it into a jail's jail.conf, for its next start."""
-    taken = {interface.ether[:-1] for interface in facts.interfaces.values() if interface.ether}
-    end = facts.bastille_jails[name].host_interface or ""
-    old, number = facts.interfaces[end].ether[:-1], 0
+    new = free(name, taken(facts))
+    return f"{new}a", write(name, new)
+
+
+def taken(facts: Facts) -> set[str]:
+    """Give the MAC addresses on the host without their last digits, which tell the two ends of an epair(4) apart."""
+    return {interface.ether[:-1] for interface in facts.interfaces.values() if interface.ether}
+
+
+def free(name: str, not_these: Collection[str]) -> str:
+    """Give a MAC address without its last digit for a jail: the first of those that its name decides that is free."""
+    number = 0
     while True:
         digest = hashlib.sha256(f"{name} {number}".encode()).hexdigest()
         new = f"{_PREFIX}:{digest[0:2]}:{digest[2:4]}:{digest[4]}"
-        if new not in taken:
-            break
+        if new not in not_these:
+            return new
         number += 1
-    # the last digit tells the two ends apart
+
+
+def write(name: str, new: str) -> Command:
+    """Give the command that writes a MAC address without its last digit into a jail's jail.conf."""
     path = f"{JAILS}/{name}/jail.conf"
-    return f"{new}a", command("/usr/bin/sed", "-i", "", f"s/ether {old}/ether {new}/", path)
+    return command("/usr/bin/sed", "-i", "", f"s/ether [0-9a-f:]\\{{{len(new)}\\}}/ether {new}/", path)

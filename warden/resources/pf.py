@@ -12,6 +12,7 @@ from warden.resources.change import Change, Conflict, Guard, Stage
 from warden.resources.commands import WARDEN, command, sysrc_set
 from warden.resources.pf_conf import FILTER_HOOK, NAT_HOOK, has_line, loads_anchor, skips, with_hooks
 from warden.resources.templates import render
+from warden.spec.model import LLM_SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -264,7 +265,7 @@ def _shares(desired: Desired) -> list[dict[str, object]]:
                 "port": jail.port,
             }
             for jail in owner.jails.values()
-            if jail.port is not None
+            if jail.service in LLM_SERVICES
         ]
     return shares
 

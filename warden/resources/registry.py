@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from warden.facts.registry import HOST_RECORD, REGISTRY
@@ -16,7 +17,7 @@ from warden.resources.marks import FILE_MARK
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from warden.facts.model import Facts
+    from warden.facts.model import Facts, RegisteredWorker
     from warden.host.command import Command
     from warden.resources.change import Finding
     from warden.resources.desired import Desired, DesiredAgent
@@ -127,12 +128,29 @@ def entry(agent: DesiredAgent) -> str:
         lines += ["", "[service]", f"user = {_quoted(agent.service.user)}"]
         lines.append(f"command = [{', '.join(_quoted(word) for word in agent.service.command)}]")
         lines.append(f"workdir = {_quoted(agent.service.workdir)}")
+    if agent.host_db is not None:
+        lines += ["", "[host_db]", f"version = {agent.host_db.version}", f"port = {agent.host_db.port}"]
     for jail in agent.jails.values():
         lines += ["", f"[jails.{jail.service}]", f"name = {_quoted(jail.name)}"]
         lines += [f"address = {_quoted(str(jail.address))}", f"release = {_quoted(jail.release)}"]
-        if jail.port is not None:
-            lines.append(f"port = {jail.port}")
-    return "\n".join(lines) + "\n"
+        lines.append(f"port = {jail.port}")
+        if jail.service == "db":
+            lines.append(f"version = {jail.settings.version}")
+        if jail.settings.runtime is not None:
+            lines.append(f"runtime = {_quoted(jail.settings.runtime)}")
+    return with_workers("\n".join(lines) + "\n", agent.workers)
+
+
+def with_workers(text: str, workers: Mapping[str, RegisteredWorker]) -> str:
+    """Give an agent's file in the registry with these workers, and no others: they stand at its end."""
+    lines: list[str] = []
+    for number, worker in sorted(workers.items()):
+        lines += ["", f"[workers.{number}]", f"name = {_quoted(worker.name)}"]
+        lines += [f"address = {_quoted(str(worker.address))}", f"release = {_quoted(worker.release)}"]
+        lines.append(f"created = {_quoted(worker.created)}")
+        limits = asdict(worker.limits)
+        lines += [f"{name} = {amount}" for name, amount in limits.items() if amount is not None]
+    return text.partition("\n[workers.")[0] + "".join(f"{line}\n" for line in lines)
 
 
 def _host_text(isolation: str, before: Mapping[str, str | None]) -> str:

@@ -3,24 +3,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from warden.facts.model import HostDatabase
 from warden.network.errors import NetworkError
 from warden.network.names import check_agent_name, check_jail_names, default_jail_name
 from warden.network.slots import address_of, check_addresses, gateway_of
 from warden.network.subnets import Taken, allocate
+from warden.resources import limits
 from warden.resources.desired import Desired, DesiredAgent, DesiredJail, DesiredService
 from warden.resources.errors import RefusedError
 from warden.resources.fitness import check_agent_on_host, check_host, external_interface
-from warden.spec.model import DEFAULT_PORTS
+from warden.spec.model import (
+    DEFAULT_PORTS,
+    DEFAULT_RUNTIMES,
+    FORGEJO_PORT,
+    LLM_SERVICES,
+    JailSpec,
+    Limits,
+    ServiceSettings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from ipaddress import IPv4Address, IPv4Network
 
     from warden.facts.model import Facts, RegisteredAgent, RegisteredJail
-    from warden.spec.model import AgentSpec, Isolation, JailSpec, NetworkSpec, Service, Spec
+    from warden.spec.model import AgentSpec, Isolation, NetworkSpec, Service, Spec
 
 DEFAULT_SERVICES: tuple[Service, ...] = ("git", "cms", "db")
 """What a `.env` without AGENT_SERVICES asks for, as the multi-agent guide has it."""
@@ -43,11 +53,11 @@ WHOLE = Scope()
 
 
 def resolve(
-    spec: Spec, agents: Collection[str], facts: Facts, scope: Scope = WHOLE, replace: Collection[str] = ()
+    spec: Spec, agents: Collection[str], facts: Facts, scope: Scope = WHOLE, replaces: Collection[str] = ()
 ) -> Desired:
     """Decide everything about the spec's agents that are named in `agents`, as they should be on this host.
 
-    `replace` has the ids of conflicts that the operator has settled: what stands there is given up.
+    `replaces` has the ids of conflicts that the operator has settled: what stands there is given up.
     Raises RefusedError where a name, an address or a subnet collides with what the host has, or where the host
     lacks what an agent needs.
     """
@@ -60,24 +70,22 @@ def resolve(
         subnets = _subnets(spec.network, chosen, others, facts)
         resolved = {name: _agent(spec, agent, subnets[name], facts, scope) for name, agent in chosen.items()}
         everyone: dict[str, DesiredAgent | RegisteredAgent] = {**others, **resolved}
-        check_jail_names(
-            (jail.name, f"{agent.name}'s {jail.service}")
-            for agent in everyone.values()
-            for jail in agent.jails.values()
-        )
+        check_jail_names(named_jails(everyone.values()))
     except NetworkError as error:
         raise RefusedError(str(error), hint=error.hint) from error
     for agent in resolved.values():
         _check_shared_llm(agent, resolved, others)
-    return Desired(
+    desired = Desired(
         bridge=spec.network.bridge,
         external_interface=external_interface(spec.network.external_interface, facts, spec.network.bridge),
         isolation=spec.network.isolation or _recorded_isolation(facts),
         domain=spec.network.domain,
         agents=resolved,
         others=others,
-        replace=frozenset(replace),
+        replace=frozenset(replaces),
     )
+    limits.check(desired, facts)
+    return desired
 
 
 def resolve_leaving(network: NetworkSpec, agent: str, facts: Facts, *, keep_data: bool = False) -> Desired:
@@ -168,15 +176,19 @@ def _agent(spec: Spec, agent: AgentSpec, subnet: IPv4Network, facts: Facts, scop
     had = dict(registered.jails) if registered else {}
     named = agent.services if agent.services is not None else DEFAULT_SERVICES
     asked = named if scope.services is None else scope.services
+    host_db = _host_db(agent, registered, facts, asked={*asked, *had})
     jails: dict[str, DesiredJail] = {
         service: _jail(agent, service, subnet, had.get(service), spec.notes.get(f"{agent.name}.{service}", ()))
-        for service in _in_order({*asked, *had})
+        for service in _in_order({*asked, *had} - ({"db"} if host_db else set()))
     }
-    check_addresses(subnet, gateway, {service: jail.address for service, jail in jails.items()})
+    workers = registered.workers if registered else {}
+    addresses = {f"the worker {number}": worker.address for number, worker in workers.items()}
+    check_addresses(subnet, gateway, {**addresses, **{service: jail.address for service, jail in jails.items()}})
     installed = bool(registered and registered.user)
     service = _service(spec, agent, facts) if scope.service or installed else None
     check_agent_on_host(agent, {jail.release for jail in jails.values()}, facts)
-    dropped = tuple(sorted(set(had) - set(named))) if spec.path.suffix == ".toml" else ()
+    has = {*had, *(["db"] if host_db else ())}
+    dropped = tuple(sorted(has - set(named))) if spec.path.suffix == ".toml" else ()
     return DesiredAgent(
         name=agent.name,
         display_name=agent.display_name,
@@ -188,9 +200,46 @@ def _agent(spec: Spec, agent: AgentSpec, subnet: IPv4Network, facts: Facts, scop
         environment=_environment(agent),
         shares_llm_of=agent.llm_shared_with,
         protected=agent.protected,
+        limits=agent.limits,
+        domain=spec.network.domain,
         kept=dropped,
         notes=tuple(spec.notes.get(agent.name, ())),
+        workers=workers,
+        host_db=host_db,
     )
+
+
+def _host_db(
+    agent: AgentSpec, registered: RegisteredAgent | None, facts: Facts, *, asked: Collection[str]
+) -> HostDatabase | None:
+    """Give where an agent's databases are on the host, None where they are in a jail, or nowhere.
+
+    Raises RefusedError where they are in the other place: what is there would be left behind.
+    """
+    had = registered.host_db if registered else None
+    if "db" not in asked:
+        return had
+    spec = agent.jails.get("db", JailSpec())
+    on_host = spec.settings.runtime == "host"
+    if (had is not None and not on_host) or (on_host and registered is not None and "db" in registered.jails):
+        there, here = ("on the host", "in a jail") if had else ("in a jail", "on the host")
+        raise RefusedError(
+            f"{agent.name}'s db is {there} on {facts.address}, and the spec wants it {here}",
+            hint="what it holds would be left behind: write the runtime that it has, or destroy the agent first",
+        )
+    if not on_host:
+        return None
+    port = spec.port or (had.port if had else None) or DEFAULT_PORTS["db"]
+    return HostDatabase(version=spec.settings.version, port=port)
+
+
+def named_jails(agents: Iterable[DesiredAgent | RegisteredAgent]) -> Iterator[tuple[str, str]]:
+    """Give the names of all jails of these agents, each with whose it is in words."""
+    for agent in agents:
+        for jail in agent.jails.values():
+            yield jail.name, f"{agent.name}'s {jail.service}"
+        for number, worker in agent.workers.items():
+            yield worker.name, f"{agent.name}'s worker {number}"
 
 
 def _in_order(services: Collection[str]) -> list[Service]:
@@ -209,6 +258,14 @@ def _jail(
             f"{agent.name}'s {service} jail is {had.name} at {had.address}, and the spec says {name} at {address}",
             hint="a jail that exists is neither renamed nor moved: write what it has, or destroy the agent first",
         )
+    settings = asked.settings if asked else ServiceSettings()
+    runtime = settings.runtime or DEFAULT_RUNTIMES.get(service)
+    if had and had.runtime not in (None, runtime):
+        raise RefusedError(
+            f"{agent.name}'s {service} is run by {had.runtime}, and the spec says {runtime}",
+            hint="what it holds would be left behind: write the runtime that it has, or destroy the agent first",
+        )
+    default_port = FORGEJO_PORT if runtime == "forgejo" else DEFAULT_PORTS[service]
     return DesiredJail(
         service=service,
         name=name,
@@ -216,7 +273,9 @@ def _jail(
         release=_release(agent, asked, had),
         thick=service == "db",
         priority=_PRIORITY[service],
-        port=(asked.port if asked else None) or (had.port if had else None) or DEFAULT_PORTS.get(service),
+        port=(asked.port if asked else None) or (had.port if had else None) or default_port,
+        settings=replace(settings, runtime=runtime),
+        limits=asked.limits if asked else Limits(),
         remark="; ".join(notes),
     )
 
@@ -273,7 +332,7 @@ def _check_shared_llm(
             f"{agent.name} shares the local model of {agent.shares_llm_of}, and there is no such agent",
             hint="name an agent that has llama-cpp or ollama among its services",
         )
-    if not set(owner.jails) & set(DEFAULT_PORTS):
+    if not set(owner.jails) & set(LLM_SERVICES):
         raise RefusedError(
             f"{agent.name} shares the local model of {owner.name}, which has none",
             hint=f'add "llama-cpp" or "ollama" to the services of {owner.name}',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The agent's own rc.d service: its env file, its script, whether it starts at boot and whether it runs."""
+"""The agent's own rc.d service: its script and env file, whether it starts at boot and whether it runs."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from warden.facts.registry import REGISTRY
 from warden.host.files import write_file
 from warden.network.names import rc_name
+from warden.resources import environment
 from warden.resources.change import Change, Conflict, Note, Stage
 from warden.resources.commands import command, remove_file, sysrc_remove, sysrc_set
 from warden.resources.desired import DesiredService
+from warden.resources.environment import env_path
 from warden.resources.errors import RefusedError
-from warden.resources.marks import FILE_MARK, is_ours
+from warden.resources.marks import is_ours
 from warden.resources.templates import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from warden.facts.model import Facts, File
     from warden.host.command import Command
-    from warden.host.secret import Secret
     from warden.resources.change import Finding
     from warden.resources.desired import Desired, DesiredAgent
 
 _SCRIPT_MODE = 0o555
 _EXECUTABLE = 0o100
-_SECRET_MODE = 0o600
 _SERVICE = "/usr/sbin/service"
 _TRY_STOP = 'service "$1" onestop || true'
 _PLAIN_PATH = re.compile(r"^/[A-Za-z0-9._/@+-]*$")
@@ -41,14 +40,35 @@ def script_path(agent: str) -> str:
     return f"/usr/local/etc/rc.d/{agent}"
 
 
-def env_path(agent: str) -> str:
-    """Give the path of an agent's env file."""
-    return f"{REGISTRY}/{agent}.env"
-
-
 def log_path(agent: str) -> str:
     """Give the path of what the agent's command writes."""
     return f"/var/log/{agent}.log"
+
+
+def environments(desired: Desired, facts: Facts) -> Iterator[Finding]:
+    """Give the changes to the agents' env files: what is set up for an agent reads its secrets there.
+
+    A service that runs is stopped before: cut off here, it is seen to be down, and not to run with what it had.
+    """
+    for agent in desired.agents.values():
+        drift = environment.drift(agent, facts)
+        if not drift:
+            continue
+        made = environment.to_make(agent, facts)
+        runs = agent.service is not None and agent.name in facts.supervised and _conflict(agent.name, facts) is None
+        yield Change(
+            kind="environment",
+            name=agent.name,
+            agent=agent.name,
+            action="~" if env_path(agent.name) in facts.files else "+",
+            stage=Stage.AGENT,
+            detail=", ".join([env_path(agent.name), *(f"secret {name} made at apply" for name in made)]),
+            reason=drift,
+            commands=(
+                *(_stop(agent.name, facts) if runs else ()),
+                environment.write(agent.name, environment.wanted(agent, facts)),
+            ),
+        )
 
 
 def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
@@ -58,7 +78,6 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
         if agent.service is None:
             if _is_installed(agent.name, facts) and foreign is None:
                 yield removal(agent.name, facts, with_environment=False)
-            yield from _environment_only(agent, facts)
         elif foreign is not None and foreign.id not in desired.replace:
             yield foreign
         else:
@@ -117,21 +136,20 @@ def _service(
     agent: DesiredAgent, service: DesiredService, facts: Facts, *, replaced: bool = False
 ) -> Iterator[Finding]:
     script = render_script(agent.name, agent.system_locale, service)
-    environment = merged_environment(agent.environment, facts.environments.get(agent.name, {}))
+    stale = environment.drift(agent, facts)
     there = None if replaced else facts.files.get(script_path(agent.name))
     variable = f"{rc_name(agent.name)}_enable"
     enabled = facts.rc_conf.get(variable, "absent")
     supervised = None if replaced else facts.supervised.get(agent.name)
     writes: list[Command] = []
     reasons: list[str] = []
-    if not _env_file_is(agent.name, environment, facts):
-        writes.append(write_environment(agent.name, environment))
-        reasons.append(_environment_drift(agent.name, environment, facts))
+    if stale and supervised is not None:
+        reasons.append("started again with its new environment")
     drift = _script_drift(there, script)
     if drift:
         writes.append(write_file(script_path(agent.name), script.encode(), mode="0555"))
         reasons.append(drift)
-    if not writes and enabled.upper() == "YES" and supervised is not None:
+    if not writes and not stale and enabled.upper() == "YES" and supervised is not None:
         if supervised.child is None:
             yield Note(
                 agent=agent.name,
@@ -140,7 +158,7 @@ def _service(
             )
         return
     commands: list[Command] = []
-    if writes and supervised is not None:
+    if writes and supervised is not None and not stale:
         # stopped before its files change: cut off here, it is seen to be down, and not to run on old ones
         commands += _stop(agent.name, facts)
     elif there is not None and there.text != script:
@@ -152,7 +170,7 @@ def _service(
         reasons.append(f"{variable} {enabled} -> YES")
     if supervised is None:
         reasons.append("stopped -> running")
-    if supervised is None or writes:
+    if supervised is None or writes or stale:
         commands.append(command(_SERVICE, agent.name, "start"))
     yield Change(
         kind="service",
@@ -164,21 +182,6 @@ def _service(
         reason=", ".join(reasons) if there else "",
         commands=tuple(commands),
     )
-
-
-def _environment_only(agent: DesiredAgent, facts: Facts) -> Iterator[Finding]:
-    environment = merged_environment(agent.environment, facts.environments.get(agent.name, {}))
-    if not _env_file_is(agent.name, environment, facts):
-        yield Change(
-            kind="environment",
-            name=agent.name,
-            agent=agent.name,
-            action="~" if env_path(agent.name) in facts.files else "+",
-            stage=Stage.AGENT,
-            detail=env_path(agent.name),
-            reason=_environment_drift(agent.name, environment, facts),
-            commands=(write_environment(agent.name, environment),),
-        )
 
 
 def _stop(agent: str, facts: Facts) -> list[Command]:
@@ -253,40 +256,9 @@ def render_script(agent: str, locale: str, service: DesiredService) -> str:
     )
 
 
-def merged_environment(wanted: Mapping[str, str], there: Mapping[str, Secret]) -> dict[str, str]:
-    """Give the variables of an env file: the spec's win, and what else stands there is kept."""
-    return {**{name: secret.reveal() for name, secret in there.items()}, **wanted}
-
-
-def write_environment(agent: str, environment: Mapping[str, str]) -> Command:
-    """Give the command that writes an agent's env file, which only root can read."""
-    lines = [f"# {FILE_MARK}: the environment of {agent}; rc.subr(8) reads it as sh does"]
-    lines += [f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items())]
-    content = "\n".join(lines) + "\n"
-    return write_file(env_path(agent), content.encode("utf-8", "surrogateescape"), mode="0600", secret=True)
-
-
 def _script_drift(there: File | None, script: str) -> str:
     if there is None:
         return "script absent -> there"
     if there.text != script:
         return "script differs"
     return "" if there.mode == _SCRIPT_MODE else f"script's mode {there.mode:04o} -> {_SCRIPT_MODE:04o}"
-
-
-def _environment_drift(agent: str, environment: Mapping[str, str], facts: Facts) -> str:
-    """Say what of an env file differs: names of variables and its mode, never a value."""
-    file = facts.files.get(env_path(agent))
-    if file is None:
-        return "environment absent -> there"
-    there = facts.environments.get(agent, {})
-    names = sorted(name for name, value in environment.items() if name not in there or there[name].reveal() != value)
-    if names:
-        return f"environment: {', '.join(names)} differ{'s' if len(names) == 1 else ''}"
-    return f"environment: {file.mode:04o} {file.owner} -> {_SECRET_MODE:04o} root"
-
-
-def _env_file_is(agent: str, environment: Mapping[str, str], facts: Facts) -> bool:
-    file = facts.files.get(env_path(agent))
-    there = {name: secret.reveal() for name, secret in facts.environments.get(agent, {}).items()}
-    return file is not None and (file.mode, file.owner) == (_SECRET_MODE, "root") and there == dict(environment)

@@ -31,6 +31,7 @@ class DotenvKeys(BaseModel):
     db_jail_name: fields.JailName | None = None
     ollama_jail_name: fields.JailName | None = None
     llama_cpp_jail_name: fields.JailName | None = None
+    db_runtime: fields.DbRuntime | None = None
     display_locale: fields.LanguageTag = model.Locale().display
     assistant_locale: fields.LanguageTag = model.Locale().assistant
     system_locale: fields.SystemLocale = model.Locale().system

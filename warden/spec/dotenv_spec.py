@@ -18,6 +18,7 @@ from warden.spec.model import (
     Locale,
     NetworkSpec,
     Service,
+    ServiceSettings,
     Spec,
 )
 from warden.spec.rules import one_address_for_two_llms
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from warden.spec.dotenv_source import DotenvSource
     from warden.spec.words import Finding
 
+_HANDED_ON = frozenset({"DB_RUNTIME"})
+"""Keys that mean something to Warden, and to the agent as well."""
 _DEFAULT_COMMAND = ("/usr/local/bin/node", "dist/index.js")
 _ADDRESS_KEYS: Mapping[Service, str] = {
     "git": "WARDEN_GIT_IP",
@@ -55,6 +58,7 @@ _MEANS = {
     "AGENT_SERVICES": "services",
     "AGENT_COMMAND": "command",
     "AGENT_USER": "user",
+    "DB_RUNTIME": "jails.db.runtime",
     "DISPLAY_LOCALE": "locale.display",
     "ASSISTANT_LOCALE": "locale.assistant",
     "SYSTEM_LOCALE": "locale.system",
@@ -135,10 +139,11 @@ def _agent(keys: DotenvKeys, source: DotenvSource, directory: Path, owner: str) 
             service: JailSpec(
                 name=_bastille_name(_jail_name(keys, service)),
                 address=_address(keys, service),
+                settings=ServiceSettings(runtime=keys.db_runtime if service == "db" else None),
             )
             for service in SERVICES
         },
-        env={key: value for key, value in source.values.items() if key not in KEYS},
+        env={key: value for key, value in source.values.items() if key not in KEYS or (value and key in _HANDED_ON)},
     )
 
 

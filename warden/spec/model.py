@@ -16,12 +16,26 @@ if TYPE_CHECKING:
 Service = Literal["git", "cms", "db", "llama-cpp", "ollama"]
 SERVICES: tuple[Service, ...] = get_args(Service)
 Isolation = Literal["open", "routed"]
+Runtime = Literal["jail", "host", "ssh", "forgejo"]
 Become = Literal["none", "sudo", "doas"]
 
 DEFAULT_RELEASE = "15.1-RELEASE"
 DEFAULT_POOL = (IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16"))
-DEFAULT_PORTS: Mapping[Service, int] = MappingProxyType({"llama-cpp": 8080, "ollama": 11434})
-"""What the services listen on whose port a pf rule must name."""
+LLM_SERVICES: tuple[Service, ...] = ("llama-cpp", "ollama")
+"""The servers of local models: alternatives, and what other agents can share."""
+DEFAULT_PORTS: Mapping[Service, int] = MappingProxyType(
+    {"git": 22, "cms": 80, "db": 5432, "llama-cpp": 8080, "ollama": 11434}
+)
+"""What the services listen on unless the operator says otherwise."""
+FORGEJO_PORT = 3000
+"""What Forgejo's web server listens on, where it is what serves git."""
+DEFAULT_RUNTIMES: Mapping[Service, Runtime] = MappingProxyType({"git": "ssh", "db": "jail"})
+RUNTIMES: Mapping[Service, tuple[Runtime, ...]] = MappingProxyType({"git": ("ssh", "forgejo"), "db": ("jail", "host")})
+"""How a service can be run, for those for which there is a choice."""
+POSTGRESQL_VERSIONS = (16, 17, 18)
+"""The major versions of PostgreSQL that Warden sets up."""
+DEFAULT_POSTGRESQL = 18
+"""The major version of PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +69,46 @@ class Locale:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What may be used at most: memory and storage (`quota`) in bytes, processes, and percent of one CPU's time."""
+
+    memory: int | None = None
+    processes: int | None = None
+    cpu: int | None = None
+    quota: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """The keys that a service has of its own; those of other services are left at their defaults.
+
+    `version` is PostgreSQL's major one; `runtime` is one of RUNTIMES; `webroot` is a folder of the host that nginx
+    serves; `model` is llama-server's file on the host, with `parallel` requests at once and a `context` of so many
+    tokens; `models` are what ollama is to have.
+    """
+
+    version: int = DEFAULT_POSTGRESQL
+    runtime: Runtime | None = None
+    webroot: str | None = None
+    model: str | None = None
+    parallel: int = 1
+    context: int = 8192
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JailSpec:
     """What is asked of one service's jail; None where the operator leaves it to Warden.
 
-    `port` is what the service listens on, and can be asked for the services of DEFAULT_PORTS only.
+    `port` is what the service listens on.
     """
 
     name: str | None = None
     address: IPv4Address | None = None
     release: str | None = None
     port: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    settings: ServiceSettings = field(default_factory=ServiceSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +135,7 @@ class AgentSpec:
     workdir: str | None = None
     locale: Locale = field(default_factory=Locale)
     llm_shared_with: str | None = None
+    limits: Limits = field(default_factory=Limits)
     protected: bool = False
     jails: Mapping[Service, JailSpec] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)

@@ -36,20 +36,63 @@ class NetworkTable(Table):
     domain: fields.Domain = "home.arpa"
 
 
-class DefaultJailTable(Table):
-    """`[defaults.jails.SERVICE]`."""
+class JailLimitsTable(Table):
+    """`limits = { ... }` of a jail."""
+
+    memory: fields.Size | None = None
+    processes: fields.Count | None = None
+    cpu: fields.Count | None = None
+
+
+class LimitsTable(JailLimitsTable):
+    """`limits = { ... }` of an agent."""
+
+    quota: fields.Size | None = None
+
+
+class JailDefaults(Table):
+    """`[defaults.jails.SERVICE]`, what all services have."""
 
     release: fields.Release | None = None
+    port: fields.Port | None = None
+    limits: JailLimitsTable = JailLimitsTable()
+
+
+class GitDefaults(JailDefaults):
+    """`[defaults.jails.git]`."""
+
+    runtime: fields.GitRuntime | None = None
+
+
+class DbDefaults(JailDefaults):
+    """`[defaults.jails.db]`."""
+
+    version: fields.PostgresqlVersion | None = None
+    runtime: fields.DbRuntime | None = None
+
+
+class LlamaCppDefaults(JailDefaults):
+    """`[defaults.jails.llama-cpp]`."""
+
+    model: fields.HostPath | None = None
+    parallel: fields.Count | None = None
+    context: fields.Count | None = None
+
+
+class OllamaDefaults(JailDefaults):
+    """`[defaults.jails.ollama]`."""
+
+    models: list[fields.OllamaModel] | None = None
 
 
 class DefaultJailsTable(Table):
     """`[defaults.jails]`, with a field for each service."""
 
-    git: DefaultJailTable = DefaultJailTable()
-    cms: DefaultJailTable = DefaultJailTable()
-    db: DefaultJailTable = DefaultJailTable()
-    llama_cpp: DefaultJailTable = Field(default=DefaultJailTable(), alias="llama-cpp")
-    ollama: DefaultJailTable = DefaultJailTable()
+    git: GitDefaults = GitDefaults()
+    cms: JailDefaults = JailDefaults()
+    db: DbDefaults = DbDefaults()
+    llama_cpp: LlamaCppDefaults = Field(default=LlamaCppDefaults(), alias="llama-cpp")
+    ollama: OllamaDefaults = OllamaDefaults()
 
 
 class DefaultsTable(Table):
@@ -74,28 +117,43 @@ class LlmTable(Table):
     shared_with: fields.Text | None = None
 
 
-class JailTable(Table):
+class JailTable(JailDefaults):
     """`[agents.NAME.jails.SERVICE]`; whether the name is one that Bastille takes is not checked here."""
 
     name: fields.Text | None = None
     address: fields.Address | None = None
-    release: fields.Release | None = None
 
 
-class PortJailTable(JailTable):
-    """`[agents.NAME.jails.SERVICE]` for a service whose port a pf rule must name."""
+class GitTable(JailTable, GitDefaults):
+    """`[agents.NAME.jails.git]`."""
 
-    port: fields.Port | None = None
+
+class CmsTable(JailTable):
+    """`[agents.NAME.jails.cms]`; a webroot is one agent's own."""
+
+    webroot: fields.HostPath | None = None
+
+
+class DbTable(JailTable, DbDefaults):
+    """`[agents.NAME.jails.db]`."""
+
+
+class LlamaCppTable(JailTable, LlamaCppDefaults):
+    """`[agents.NAME.jails.llama-cpp]`."""
+
+
+class OllamaTable(JailTable, OllamaDefaults):
+    """`[agents.NAME.jails.ollama]`."""
 
 
 class JailsTable(Table):
     """`[agents.NAME.jails]`, with a field for each service."""
 
-    git: JailTable = JailTable()
-    cms: JailTable = JailTable()
-    db: JailTable = JailTable()
-    llama_cpp: PortJailTable = Field(default=PortJailTable(), alias="llama-cpp")
-    ollama: PortJailTable = PortJailTable()
+    git: GitTable = GitTable()
+    cms: CmsTable = CmsTable()
+    db: DbTable = DbTable()
+    llama_cpp: LlamaCppTable = Field(default=LlamaCppTable(), alias="llama-cpp")
+    ollama: OllamaTable = OllamaTable()
 
 
 class AgentTable(Table):
@@ -110,6 +168,7 @@ class AgentTable(Table):
     workdir: fields.Text | None = None
     locale: LocaleTable = LocaleTable()
     llm: LlmTable = LlmTable()
+    limits: LimitsTable = LimitsTable()
     protected: bool = False
     jails: JailsTable = JailsTable()
     env: dict[fields.VariableName, fields.TextOrEmpty] = {}

@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from warden.spec.errors import Problem, SpecError, dotted, problem_at, quoted, shown
-from warden.spec.model import SERVICES, AgentSpec, HostSpec, JailSpec, Locale, NetworkSpec, Service, Spec
+from warden.spec.model import (
+    SERVICES,
+    AgentSpec,
+    HostSpec,
+    JailSpec,
+    Limits,
+    Locale,
+    NetworkSpec,
+    Service,
+    ServiceSettings,
+    Spec,
+)
 from warden.spec.rules import duplicates, one_address_for_two_llms
-from warden.spec.toml_schema import AgentTable, DefaultsTable, PortJailTable, TomlFile, known_keys
+from warden.spec.toml_schema import AgentTable, DefaultsTable, LimitsTable, TomlFile, known_keys
 from warden.spec.toml_source import parse_toml
 from warden.spec.values import closest
 from warden.spec.words import findings
@@ -20,6 +31,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network
     from pathlib import Path
 
+    from warden.spec.toml_schema import JailDefaults, JailLimitsTable, JailTable
     from warden.spec.words import Finding
 
 
@@ -84,6 +96,7 @@ def _agent(folder: Path, name: str, table: AgentTable, defaults: DefaultsTable) 
         workdir=None if table.workdir is None else str(folder / table.workdir),
         locale=Locale(display=table.locale.display, assistant=table.locale.assistant, system=table.locale.system),
         llm_shared_with=table.llm.shared_with,
+        limits=_limits(table.limits, LimitsTable()),
         protected=table.protected,
         jails={service: _jail(service, table, defaults) for service in SERVICES},
         env=table.env,
@@ -92,12 +105,30 @@ def _agent(folder: Path, name: str, table: AgentTable, defaults: DefaultsTable) 
 
 def _jail(service: Service, agent: AgentTable, defaults: DefaultsTable) -> JailSpec:
     field = service.replace("-", "_")
-    jail = getattr(agent.jails, field)
+    jail: JailTable = getattr(agent.jails, field)
+    default: JailDefaults = getattr(defaults.jails, field)
+    own = _settings(default) | _settings(jail)
     return JailSpec(
         name=jail.name,
         address=jail.address,
-        release=jail.release or getattr(defaults.jails, field).release,
-        port=jail.port if isinstance(jail, PortJailTable) else None,
+        release=jail.release or default.release,
+        port=jail.port or default.port,
+        limits=_limits(jail.limits, default.limits),
+        settings=ServiceSettings(**own),
+    )
+
+
+def _settings(table: JailDefaults) -> dict[str, Any]:
+    """Give the keys of a service's own that a table has."""
+    written = {name: getattr(table, name) for name in ServiceSettings.__slots__ if hasattr(table, name)}
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in written.items() if value is not None
+    }
+
+
+def _limits(table: JailLimitsTable, default: JailLimitsTable) -> Limits:
+    return Limits(
+        **{name: getattr(table, name) or getattr(default, name) for name in type(table).model_fields},
     )
 
 

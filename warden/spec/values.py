@@ -10,7 +10,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, get_args
 
 from warden.spec.errors import RefusedValueError, quoted
-from warden.spec.model import DEFAULT_POOL, SERVICES, Become, Isolation, Service
+from warden.spec.model import DEFAULT_POOL, POSTGRESQL_VERSIONS, RUNTIMES, SERVICES, Become, Isolation, Runtime, Service
 from warden.spec.rules import duplicates
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ _ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
 _BECOMES: tuple[Become, ...] = get_args(Become)
 _INTERFACE_NAME_MAX = 15
 _USER_NAME_MAX = 32
+_NOT_FOR_JAILS = (
+    *("/boot", "/dev", "/etc", "/root", "/usr/local/bastille", "/usr/local/etc"),
+    *("/var/db/warden", "/var/run"),
+)
+"""Folders of the host that hold secrets, other agents' data or the host itself."""
 
 
 def closest(word: str, known: Iterable[str]) -> str:
@@ -106,6 +111,73 @@ def port(number: int) -> int:
     if not 1 <= number <= 65535:
         raise RefusedValueError(f"{number} is no port", hint="write a number from 1 to 65535")
     return number
+
+
+def count(number: int) -> int:
+    """Take a number of things, of which there is one at least."""
+    if number < 1:
+        raise RefusedValueError(f"{number} is none", hint="write a number from 1 on, or leave it out for no limit")
+    return number
+
+
+def size(text: str) -> int:
+    """Take a number of bytes as zfs(8) and rctl(8) have it: 512M, 4G."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([KMGT])", text)
+    if found is None:
+        raise RefusedValueError(f"{quoted(text)} is no size", hint="write a number and K, M, G or T: 512M, 4G")
+    return int(found[1]) << 10 * ("KMGT".index(found[2]) + 1)
+
+
+def postgresql_version(number: int) -> int:
+    """Take a major version of PostgreSQL that FreeBSD has packages of."""
+    if number not in POSTGRESQL_VERSIONS:
+        raise RefusedValueError(
+            f"{number} is no version of PostgreSQL that Warden sets up",
+            hint=f"write one of {', '.join(map(str, POSTGRESQL_VERSIONS))}",
+        )
+    return number
+
+
+def git_runtime(text: str) -> Runtime:
+    """Take `ssh` or `forgejo`."""
+    return _runtime("git", text)
+
+
+def db_runtime(text: str) -> Runtime:
+    """Take `jail` or `host`."""
+    return _runtime("db", text)
+
+
+def _runtime(service: Service, text: str) -> Runtime:
+    known = next((runtime for runtime in RUNTIMES[service] if runtime == text), None)
+    if known is None:
+        raise RefusedValueError(
+            f"{quoted(text)} is no way to run {service}", hint=f"write {' or '.join(RUNTIMES[service])}"
+        )
+    return known
+
+
+def host_path(text: str) -> str:
+    """Take the path of a file or folder on a host that a jail is given: it comes to stand in an fstab(5)."""
+    parts = text.split("/")[1:]
+    if not re.fullmatch(r"(/[A-Za-z0-9._@+-]+)+", text) or ".." in parts or "." in parts:
+        raise RefusedValueError(
+            f"{quoted(text)} is no path that a jail can be given",
+            hint="write it from / on, with letters, digits and . _ - + @ only",
+        )
+    for kept in _NOT_FOR_JAILS:
+        if f"{text}/".startswith(f"{kept}/"):
+            raise RefusedValueError(
+                f"{text} lies in {kept}, which no jail is given", hint="put it into a folder of its own elsewhere"
+            )
+    return text
+
+
+def ollama_model(text: str) -> str:
+    """Take the name of a model as ollama has it: `qwen3:8b`."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*(:[A-Za-z0-9][A-Za-z0-9._-]*)?", text):
+        raise RefusedValueError(f"{quoted(text)} is no name of a model", hint="write it as ollama has it: qwen3:8b")
+    return text
 
 
 def service(text: str) -> Service:

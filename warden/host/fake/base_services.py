@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from warden.host.fake import rcconf
 from warden.host.fake.processes import exists, kill, spawn
-from warden.host.fake.program import Call, Reply, say
+from warden.host.fake.program import Call, Reply, find_program, say
 from warden.host.fake.service import rc_service
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from warden.host.fake.machine import Machine
 
 
@@ -26,8 +28,37 @@ class Daemon:
     flags: str = ""
     title: str = ""
     extra: str = ""
-    before: str = ""
-    """What its script says before it starts, reloads or restarts it."""
+    before: Callable[[Call], Reply] = lambda _call: Reply()
+    """What its script does before it starts, reloads or restarts it; nothing comes of that where this fails."""
+    own: Mapping[str, Callable[[Call], Reply]] = field(default_factory=dict)
+    """What its script has other verbs for."""
+
+
+def configtest(call: Call) -> Reply:
+    """Let sshd check its configuration, where sshd is a program of the fake machine."""
+    said = say("Performing sanity check on sshd configuration.\n")
+    flags = rcconf.read_rc_conf(call.machine, call.jail).get("sshd_flags", "").split()
+    if find_program(call.machine, "/usr/sbin/sshd", call.jail) is None:
+        return said
+    return said + call.run("/usr/sbin/sshd", *flags, "-t")
+
+
+def keygen(call: Call) -> Reply:
+    """Make the host keys that are missing, but for the kinds that rc.conf turns off."""
+    settings, said = rcconf.read_rc_conf(call.machine, call.jail), ""
+    for kind in ("rsa", "ecdsa", "ed25519"):
+        path, name = f"/etc/ssh/ssh_host_{kind}_key", kind.upper()
+        if not rcconf.is_yes(settings.get(f"sshd_{kind}_enable", "YES")):
+            continue
+        if call.files.exists(path, root=call.root):
+            said += f"{name} host key exists.\n"
+            continue
+        made = call.run("/usr/bin/ssh-keygen", "-q", "-t", kind, "-f", path, "-N", "")
+        if made.exit_code:
+            return say(f"{said}Generating {name} host key.\n") + made
+        shown = call.run("/usr/bin/ssh-keygen", "-l", "-f", f"{path}.pub")
+        said += f"Generating {name} host key.\n{shown.stdout.decode()}"
+    return say(said)
 
 
 DAEMONS = (
@@ -37,9 +68,10 @@ DAEMONS = (
         "/usr/sbin/sshd",
         "/var/run/sshd.pid",
         "Secure Shell Daemon",
-        title="sshd: /usr/sbin/sshd [listener] 0 of 10-100 startups (sshd)",
+        title="sshd: {} [listener] 0 of 10-100 startups (sshd)",
         extra="configtest keygen reload",
-        before="Performing sanity check on sshd configuration.\n",
+        before=configtest,
+        own={"configtest": configtest, "keygen": keygen},
     ),
     Daemon("syslogd", "/usr/sbin/syslogd", "/var/run/syslog.pid", "System log daemon", extra="reload"),
     Daemon("devd", "/sbin/devd", "/var/run/devd.pid", "Device state change daemon"),
@@ -61,9 +93,12 @@ def start(call: Call, daemon: Daemon) -> Reply:
         return say(error=f"{daemon.name} already running?  (pid={running}).\n", status=1)
     flags = rcconf.read_rc_conf(call.machine, call.jail).get(f"{daemon.name}_flags", "")
     words = f"{daemon.command} {flags} {daemon.flags}".split()
-    process = spawn(call.machine, words, jail=call.jail, title=daemon.title)
+    begun = (keygen(call) if daemon.name == "sshd" and call.jail else Reply()) + daemon.before(call)
+    if begun.exit_code:
+        return begun
+    process = spawn(call.machine, words, jail=call.jail, title=daemon.title.format(" ".join(words)))
     call.files.write(daemon.pidfile, f"{process.pid}\n".encode(), root=call.root)
-    return say(f"{daemon.before}Starting {daemon.name}.\n")
+    return begun + say(f"Starting {daemon.name}.\n")
 
 
 def stop(call: Call, daemon: Daemon) -> Reply:
@@ -86,15 +121,16 @@ def status(call: Call, daemon: Daemon) -> Reply:
 
 
 def restart(call: Call, daemon: Daemon) -> Reply:
-    """Stop and start a daemon."""
-    return stop(call, daemon) + start(call, daemon)
+    """Stop and start a daemon, if it could be started."""
+    before = daemon.before(call)
+    return before if before.exit_code else before + stop(call, daemon) + start(call, daemon)
 
 
 def reload(call: Call, daemon: Daemon) -> Reply:
     """Let a daemon read its configuration again, which none of them shows."""
     if not pid_of(call.machine, daemon, call.jail):
         return say(error=f"{daemon.name} not running? (check {daemon.pidfile}).\n", status=1)
-    return say(daemon.before)
+    return daemon.before(call)
 
 
 def register(daemon: Daemon) -> None:
@@ -108,6 +144,8 @@ def register(daemon: Daemon) -> None:
 
     @rc_service(daemon.name, description=daemon.description, extra=daemon.extra, running=running)
     def run(call: Call, verb: str) -> Reply:
+        if verb in daemon.own:
+            return daemon.own[verb](call)
         if verb not in verbs:
             raise call.unsupported(f"service {daemon.name} {verb}")
         return verbs[verb](call, daemon)

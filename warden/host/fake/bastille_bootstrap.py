@@ -29,8 +29,7 @@ def install_release(machine: Machine, folder: str) -> None:
     """Unpack FreeBSD's own files into a folder."""
     install_base(machine.files, folder)
     files = {"/etc/defaults/rc.conf": rcconf.DEFAULTS_TEXT.encode()}
-    # jails made from the release have no pkg, not even its bootstrap (session 05)
-    own = (entry.path for entry in PROGRAMS.values() if not entry.package and entry.path != "/usr/sbin/pkg")
+    own = (entry.path for entry in PROGRAMS.values() if not entry.package and entry.path not in machine.base_lacks)
     for path, data in {**dict.fromkeys(own, b""), **files}.items():
         machine.files.make_dir(f"{folder}{path}".rpartition("/")[0], parents=True)
         machine.files.write(f"{folder}{path}", data, mode=0o644 if path in files else 0o555)

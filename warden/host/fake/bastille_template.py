@@ -9,12 +9,13 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from warden.host.fake import bastille_base
 from warden.host.fake.bastille_base import Run, flags_of, target
+from warden.host.fake.packages import PACKAGES, Package
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from warden.host.fake.filesystem import FileSystem
 
 SHARE = "/usr/local/share/bastille/templates"
 INCLUDE_BASE = (
@@ -78,11 +79,14 @@ HOOKS = {
 """Hooks that are a command of Bastille with the rest of the line behind the target."""
 
 
-def install_defaults(files: FileSystem) -> None:
-    """Put the default templates where the package has them."""
-    for name, text in DEFAULT_TEMPLATES.items():
-        files.make_dir(f"{SHARE}/default/{name}", parents=True)
-        files.write(f"{SHARE}/default/{name}/Bastillefile", text.encode())
+PACKAGES["bastille"] = Package(
+    {
+        "/usr/local/bin/bastille": "",
+        "/usr/local/etc/rc.d/bastille": "",
+        f"{bastille_base.CONFIG}.sample": bastille_base.sample(),
+        **{f"{SHARE}/default/{name}/Bastillefile": text for name, text in DEFAULT_TEMPLATES.items()},
+    }
+)
 
 
 def template(run: Run, args: Sequence[str]) -> None:

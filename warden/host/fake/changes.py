@@ -49,6 +49,9 @@ READERS = frozenset(
 )
 """The programs that change nothing, whatever they are told, in the forms that the fake host knows."""
 
+READS_ONLY = "# reads only\n"
+"""The first line of a script that says so of itself: one that runs what it is given cannot be looked through."""
+
 HARMLESS_BUILTINS = frozenset(BUILTINS) - {".", "command", "eval", "exec", "kill"}
 """What the shell does by itself, but for what runs commands."""
 
@@ -89,6 +92,11 @@ def _env(args: Args) -> bool:
     while command and "=" in command[0]:
         command = command[1:]
     return not wrong and (not command or not changes_state(command))
+
+
+def _fetch(args: Args) -> bool:
+    flags, _, wrong = getopt(args, "qo:T:a4")
+    return bool(wrong) or flags.get("o", [""])[-1] in ("-", "/dev/null")
 
 
 def _ifconfig(args: Args) -> bool:
@@ -144,7 +152,9 @@ def _sysrc(args: Args) -> bool:
 def _sh(args: Args) -> bool:
     if args[:1] == ("-n",):
         return True
-    return args[:1] == ("-c",) and len(args) > 1 and _script_only_reads(args[1])
+    if args[:1] != ("-c",) or len(args) < 2:
+        return False
+    return args[1].startswith(READS_ONLY) or _script_only_reads(args[1])
 
 
 RULES: dict[str, Callable[[Args], bool]] = {
@@ -153,6 +163,7 @@ RULES: dict[str, Callable[[Args], bool]] = {
     "devfs": lambda args: args[-1:] in (("show",), ("showsets",)),
     "env": _env,
     "exec": _runs_reader,
+    "fetch": _fetch,
     "hostname": lambda args: all(word.startswith("-") for word in args),
     "ifconfig": _ifconfig,
     "jexec": _jexec,
@@ -166,6 +177,7 @@ RULES: dict[str, Callable[[Args], bool]] = {
     "sed": lambda args: not any(word.startswith("-i") for word in args),
     "service": _service,
     "sh": _sh,
+    "ssh-keygen": lambda args: args[:1] in (("-y",), ("-l",), ("-lf",)),
     "sysctl": lambda args: not any("=" in word for word in args) and "-f" not in args,
     "sysrc": _sysrc,
     "timeout": lambda args: _runs_reader(args[1:]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warden.host.fake.filesystem import Node
+from warden.host.fake.file_node import Node
 from warden.host.fake.machine import Dataset
 from warden.host.fake.zfs_properties import mountpoint, setting
 
@@ -226,9 +226,30 @@ def is_busy(machine: Machine, point: str, *, force: bool = False) -> bool:
         return True
     if force:
         return False
+    # a nullfs mount holds on to the folder that it shows
+    if any(f"{mount.source}/".startswith(inside) for mount in machine.files.mounted() if mount.fstype == "nullfs"):
+        return True
     if any(f"{jail.path}/".startswith(inside) for jail in machine.jails.values()):
         return True
     return any(f"{process.cwd}/".startswith(inside) for process in machine.processes.values() if not process.jail)
+
+
+def note_quotas(machine: Machine) -> None:
+    """Tell the files of what the quotas of datasets leave to them now; a quota of 0 is none."""
+    room = machine.files.room
+    room.quotas, room.refquotas = (
+        {
+            item.name: int(item.properties[name]) - taken(machine, item, name)
+            for item in machine.datasets.values()
+            if item.properties.get(name, "0") != "0"
+        }
+        for name in ("quota", "refquota")
+    )
+
+
+def taken(machine: Machine, dataset: Dataset, name: str) -> int:
+    """Give what a dataset takes up as its quota (with all below it) or its refquota counts."""
+    return sum(item.used for item in below(machine, dataset.name)) if name == "quota" else dataset.used
 
 
 def mount_all(machine: Machine) -> None:

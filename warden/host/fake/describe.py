@@ -58,8 +58,11 @@ NOT_RECORDED = {
     "chgrp, false, kldunload, logins, md5, nice, printenv, printf, reboot, sha512, shutdown, sort, tar, tee, [": (
         "appear in no recorded session; they answer as their manual pages say"
     ),
-    "pkg": "its bootstrap's refusals are recorded; bootstrap, info, query, install, delete and update answer as the "
-    "manual says",
+    "pkg": "its bootstrap's refusals are recorded; the rest answers as the manual says, on the host and in jails; "
+    "versions, and what packages install, are those of no certain day",
+    "fetch": "that it could not connect is recorded; what it gets from a program of this machine is not",
+    "rctl": "rules of users, and what it says where racct is off, are its source's",
+    "quota": "it counts what files hold, beside what zfs list shows of the dataset",
     "bastille bootstrap": "answers as the script of Bastille 1.4.4 goes; it takes no time of yours and fetches nothing",
     "pfctl -n": "checks rules without the module pf, as its source goes",
     "rc.d/kld": "loads what kld_list names; its place in the order of a boot is the manual's",
@@ -102,7 +105,7 @@ is well, nor with a real program's complaint about something that the real progr
 - programs whose file is on the machine, and that are not listed below; a name that is nowhere on the machine is
   answered with `not found`, as a shell does;
 - parts of sh(1) that the shell does not know, such as here-documents, and rc.conf files that are programs;
-- an rc.d script that came with a package, except for those of Bastille;
+- an rc.d script that came with a package of which nothing but its files' names is known here;
 - whatever would wait for ever, and a lock that nobody lets go of;
 - the world outside: names are looked up in /etc/hosts only, and packages come from the machine's own catalogue.
 """

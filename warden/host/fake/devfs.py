@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from warden.host.fake.filesystem import Node
+from warden.host.fake.file_node import Node
 from warden.host.fake.program import Reply, program, say
 from warden.host.fake.service import rc_service
 

@@ -13,7 +13,7 @@ from warden.host.fake.program import Reply, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from warden.host.fake.filesystem import Node
+    from warden.host.fake.file_node import Node
     from warden.host.fake.program import Call
 
 HALF_YEAR = 182 * 86400

@@ -15,7 +15,7 @@ from warden.host.fake.users import groups, uid_of, users
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from warden.host.fake.filesystem import Node
+    from warden.host.fake.file_node import Node
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)")
 _BITS = {"r": 4, "w": 2, "x": 1}

@@ -18,7 +18,7 @@ from warden.host.fake.users import group_name, user_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from warden.host.fake.filesystem import Node
+    from warden.host.fake.file_node import Node
 
 
 _KINDS = {

@@ -22,7 +22,7 @@ from warden.host.fake.users import group_name, user_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from warden.host.fake.filesystem import Node
+    from warden.host.fake.file_node import Node
 
 
 @program("/bin/cat", "cat [FILE...]")

@@ -17,7 +17,7 @@ from warden.host.fake.program import Call, Reply, program, say
 from warden.host.fake.users import uid_of
 
 if TYPE_CHECKING:
-    from warden.host.fake.filesystem import Node
+    from warden.host.fake.file_node import Node
 
 EX_NOUSER, EX_OSERR = 67, 71
 _OWNERS = (("user", "o"), ("group", "g"))

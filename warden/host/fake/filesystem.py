@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from warden.host.fake.file_node import Node
+from warden.host.fake.room import ENOSPC, Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Kind = Literal["file", "dir", "link", "char"]
 MAX_LINKS = 32
 
 ENOENT = "No such file or directory"
@@ -18,7 +20,6 @@ EISDIR = "Is a directory"
 EEXIST = "File exists"
 EROFS = "Read-only file system"
 ELOOP = "Too many levels of symbolic links"
-ENOSPC = "No space left on device"
 ENOTEMPTY = "Directory not empty"
 EBUSY = "Device busy"
 
@@ -30,36 +31,6 @@ class FileError(Exception):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
-
-
-@dataclass(slots=True)
-class Node:
-    """One file, folder, symbolic link or device node."""
-
-    kind: Kind
-    mode: int
-    uid: int = 0
-    gid: int = 0
-    mtime: int = 0
-    data: bytes = b""
-    target: str = ""
-    children: dict[str, Node] = field(default_factory=dict)
-    hole: int = 0
-    """Zeros behind the data that take no room: a sparse disk image, or a stand-in for what nobody reads."""
-
-    @property
-    def length(self) -> int:
-        """The size in bytes that stat(2) gives for a file or a link."""
-        if self.kind == "link":
-            return len(self.target.encode("utf-8", "surrogateescape"))
-        return len(self.data) + self.hole
-
-    def copy(self) -> Node:
-        """Copy it with all below it; what cannot change is shared: the bytes, and that a file has no children."""
-        children = self.children
-        if self.kind == "dir":
-            children = {name: child.copy() for name, child in children.items()}
-        return Node(self.kind, self.mode, self.uid, self.gid, self.mtime, self.data, self.target, children, self.hole)
 
 
 @dataclass(slots=True)
@@ -94,6 +65,9 @@ class FileSystem:
     next_mount: int = 1
     now: int = 0
     full: bool = False
+    """Whether there is no room left at all."""
+    room: Room = field(default_factory=Room)
+    """What ZFS has room for."""
 
     def lookup(self, path: str, *, root: str = "/", follow: bool = True) -> Node | None:
         """Give the node at a path, or None where there is none."""
@@ -147,8 +121,7 @@ class FileSystem:
         (session 12).
         """
         node = self.lookup(path, root=root)
-        if self.full:
-            raise FileError(path, ENOSPC)
+        self.refuse_full(path, root, len(data) if append or node is None else len(data) - len(node.data))
         if node is not None:
             if node.kind == "dir":
                 raise FileError(path, EISDIR)
@@ -190,8 +163,7 @@ class FileSystem:
             if above and not self.exists(above, root=root):
                 self.make_dir(above, root=root, uid=uid, gid=gid, parents=True)
         folder, name = self._parent(path, root)
-        if self.full:
-            raise FileError(path, ENOSPC)
+        self.refuse_full(path, root, 1)
         group = folder.gid if gid is None else gid
         node = Node(kind="dir", mode=mode, uid=uid, gid=group, mtime=self.now)
         folder.children[name] = node
@@ -231,6 +203,18 @@ class FileSystem:
         del out_of.children[old_name]
         into.children[name] = node
         into.mtime = out_of.mtime = self.now
+
+    def refuse_full(self, path: str, root: str, more: int) -> None:
+        """Raise FileError where a file system has no room for so many bytes more."""
+        if self.full:
+            raise FileError(path, ENOSPC)
+        if more <= 0 or not self.room.limited:
+            return
+        here = path if self.exists(path, root=root) else path.rstrip("/").rpartition("/")[0] or "/"
+        mount = self.mount_under(here, root=root) if self.exists(here, root=root) else None
+        reason = self.room.refusal(self.trees, mount.tree, more) if mount is not None and mount.tree else ""
+        if reason:
+            raise FileError(path, reason)
 
     def list_dir(self, path: str, *, root: str = "/") -> list[str]:
         """Give the names in a folder, sorted."""
@@ -323,8 +307,10 @@ class FileSystem:
             return
         above = path.rstrip("/").rpartition("/")[0] or "/"
         seen = self._walk(above, root, follow=True)[2]
-        if seen is not None and "ro" in seen.options.split(","):
-            raise FileError(path, EROFS)
+        while seen is not None:
+            if "ro" in seen.options.split(","):
+                raise FileError(path, EROFS)
+            seen = self._walk(seen.source, "/", follow=True)[2] if seen.fstype == "nullfs" else None
 
     def _walk(self, path: str, root: str, *, follow: bool) -> tuple[Node, str, Mount | None]:
         """Resolve a path to its node, its real path on the host, and the mount that it went through last."""

@@ -180,8 +180,7 @@ def _mount(run: Run, undo: list[Callable[[], None]]) -> None:
     for source, point, fstype, options in lines:
         if fstype not in ("nullfs", "devfs"):
             raise run.call.unsupported(f"a mount of type {fstype} in a jail")
-        if not machine.files.is_dir(point) and machine.files.lookup(point) is None:
-            run.fail(f"mount.fstab: {point}: No such file or directory")
+        _check_point(run, point)
         refusal = mounts.mount_one(machine, source, point, fstype, options)
         if refusal:
             run.reply += say(error=f"{refusal}\n")
@@ -194,6 +193,22 @@ def _mount(run: Run, undo: list[Callable[[], None]]) -> None:
         ruleset = run.first("devfs_ruleset", "0")
         devfs.mount(machine, point, ruleset=int(ruleset) if ruleset.isdigit() else 0)
         undo.append(lambda: _unmount_one(run, point))
+
+
+def _check_point(run: Run, point: str) -> None:
+    """Refuse a mount point that is not there, or that a symbolic link below the jail's root leads to."""
+    files = run.call.files
+    inside = point.removeprefix(f"{run.path}/") if point.startswith(f"{run.path}/") else ""
+    path = run.path
+    for part in inside.split("/"):
+        path += f"/{part}" if part else ""
+        node = files.lookup(path, follow=False)
+        if node is None:
+            run.fail(f"mount.fstab: {path}: No such file or directory")
+        elif node.kind == "link":
+            run.fail(f"mount.fstab: {path} is a symbolic link")
+    if files.lookup(point) is None:
+        run.fail(f"mount.fstab: {point}: No such file or directory")
 
 
 def _unmount(run: Run) -> None:

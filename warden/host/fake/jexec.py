@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 from warden.host.fake.jls import find_jail
 from warden.host.fake.processes import account
-from warden.host.fake.program import PATH, Call, Reply, find_file, find_program, program, run_program, say
+from warden.host.fake.program import PATH, Call, Reply, WaitingError, find_file, find_program, program, run_program, say
 
 
 @program("/usr/sbin/jexec", "jexec [-l] [-u USER|-U USER] JAIL [COMMAND ...]")
@@ -30,7 +32,15 @@ def jexec(call: Call) -> Reply:
     inside = Call(call.machine, tuple(words[1:]), call.stdin, environment, cwd, jail.name, user or "root", call.umask)
     if find_program(call.machine, words[1], jail.name) is None and not find_file(inside, words[1]):
         return say(error=f"jexec: execvp: {words[1]}: No such file or directory\n", status=1)
-    return run_program(inside)
+    if call.pid >= 0:
+        return run_program(inside)
+    inside.pid = call.pid
+    try:
+        return run_program(inside)
+    except WaitingError as wait:  # timeout(1) goes on with the rest, in the jail again
+        if wait.rest:
+            wait.rest = shlex.join([*call.argv[: -len(words[1:])], "/bin/sh", "-c", wait.rest])
+        raise
 
 
 def _arguments(call: Call) -> tuple[bool, str, bool, list[str]]:

@@ -97,8 +97,9 @@ def jls(call: Call) -> Reply:
     header = HEADER if plain else ""
     if "h" in flags and names and not as_json:
         header = " ".join(names) + "\n"
-    jails = [] if call.jail else sorted(call.machine.jails.values(), key=lambda jail: jail.jid)
-    if name is not None:
+    if name is None:
+        jails = [] if call.jail else sorted(call.machine.jails.values(), key=lambda jail: jail.jid)
+    else:
         found = None if call.jail else find_jail(call.machine, name)
         if found is None:
             quoted = name if name.isdigit() else f'"{name}"'

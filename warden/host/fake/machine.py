@@ -255,6 +255,9 @@ class Machine:
     rctl: list[str] = field(default_factory=list)
     packages: dict[str, str] = field(default_factory=dict)
     catalogue: dict[str, str] = field(default_factory=dict)
+    """The versions of what the package repository has, by name."""
+    base_lacks: list[str] = field(default_factory=list)
+    """Programs of FreeBSD's own that the base.txz of its releases does not bring."""
     locales: list[str] = field(default_factory=list)
     locks: list[str] = field(default_factory=list)
     """The files that sessions hold by lockf(1) right now."""

@@ -124,8 +124,10 @@ def umount(call: Call) -> Reply:
 def _unmount(call: Call, points: Sequence[str], *, force: bool) -> Reply:
     failures = ""
     for name in points:
-        by_source = [item.point for item in call.files.mounted() if item.source == name]
-        point = by_source[-1] if by_source else call.path(name)
+        point = call.path(name)
+        if point not in call.files.mounts:
+            by_source = [item.point for item in call.files.mounted() if item.source == name]
+            point = by_source[-1] if by_source else point
         stack = call.files.mounts.get(point)
         if not stack:
             is_there = call.files.exists(point)

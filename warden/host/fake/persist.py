@@ -10,7 +10,8 @@ import typing
 from functools import cache
 from typing import Any
 
-from warden.host.fake.filesystem import FileSystem, Node
+from warden.host.fake.file_node import Node
+from warden.host.fake.filesystem import FileSystem
 
 _TREES = {"root", "trees"}
 _OWN = [field.name for field in dataclasses.fields(Node) if field.name != "children"]

@@ -116,7 +116,7 @@ def remove_pidfiles(machine: Machine, process: Process, *paths: str) -> None:
 def background(call: Call, argv: Sequence[str], run: Callable[[Call], Reply]) -> tuple[int, Reply]:
     """Run something as a process of its own: gives its pid, and what it wrote until it ended or began to wait."""
     process = spawn(
-        call.machine, argv, user=call.user, jail=call.jail, ppid=call.pid or 1, environment=call.environment
+        call.machine, argv, user=call.user, jail=call.jail, ppid=max(call.pid, 0) or 1, environment=call.environment
     )
     process.cwd, process.umask = call.cwd, call.umask
     return process.pid, run_as(call.machine, process, run)

@@ -94,8 +94,12 @@ CATALOGUE = {
     "pftop": "0.12",
     "pkg": "2.2.2",
     "postgresql17-client": "17.6",
+    "postgresql17-contrib": "17.6",
+    "postgresql17-pgvector": "0.8.1",
     "postgresql17-server": "17.6",
     "postgresql18-client": "18.0",
+    "postgresql18-contrib": "18.0",
+    "postgresql18-pgvector": "0.8.1",
     "postgresql18-server": "18.0",
     "py311-pip": "25.1.1",
     "python311": "3.11.13_1",
@@ -106,7 +110,10 @@ CATALOGUE = {
     "uv": "0.8.22",
     "vm-bhyve": "1.7.5",
 }
-"""What the package repository of `ready` and `bare` has: what the services and the operator's guide ask for."""
+"""What the package repository of `ready` and `bare` has: what the services and the operator's guide ask for.
+
+None of it was recorded but for the versions of bastille, tmux and vm-bhyve.
+"""
 
 BASTILLE_CONF = """\
 bastille_prefix="/usr/local/bastille"
@@ -141,6 +148,8 @@ def make(profile: str) -> Machine:
 def recorded() -> Machine:
     """Give the machine of session 00, on which every recorded session starts."""
     machine = Machine(hostname="warden15", leases={"vtnet0": "10.0.2.15/24"})
+    # jails made from its release have no pkg, not even its bootstrap (session 05)
+    machine.base_lacks = ["/usr/sbin/pkg"]
     machine.locales = list(LOCALES)
     _install(machine, RECORDED_RC_CONF, RECORDED_LOADER_CONF, "52:54:00:12:34:56")
     _write(machine, "/etc/pf.conf", RECORDED_PF_CONF)

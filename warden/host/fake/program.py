@@ -69,7 +69,8 @@ class Call:
     user: str = "root"
     umask: int = 0o022
     pid: int = 0
-    """The process that this is, for one that goes on by itself; 0 for a command that is waited for."""
+    """The process that this is, for one that goes on by itself; 0 for a command that is waited for, and -1 where
+    timeout(1) waits for it."""
 
     @property
     def name(self) -> str:
@@ -129,7 +130,7 @@ class Entry:
     path: str
     forms: tuple[str, ...]
     package: str = ""
-    """The package that installs it; '' for FreeBSD's own, which jails have too."""
+    """A package that installs it; '' for FreeBSD's own, which jails have too."""
 
 
 PATH = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
@@ -142,7 +143,9 @@ def program(path: str, *forms: str, package: str = "") -> Callable[[Program], Pr
     """Register a program by its absolute path; docs/fake-host.md lists `forms`, the usages that it supports."""
 
     def register(run: Program) -> Program:
-        PROGRAMS[path.rpartition("/")[2]] = Entry(run, path, forms, package)
+        name = path.rpartition("/")[2]
+        # of two programs with one name, FreeBSD's own is the one that a PATH leads to
+        PROGRAMS[path if name in PROGRAMS else name] = Entry(run, path, forms, package)
         return run
 
     return register
@@ -151,15 +154,13 @@ def program(path: str, *forms: str, package: str = "") -> Callable[[Program], Pr
 def find_program(machine: Machine, name: str, jail: str = "") -> Entry | None:
     """Find a program by name or absolute path, as a PATH with all of FreeBSD's folders does; None for none.
 
-    A program of a package is there only where the package is installed: on the host, never in a jail. A jail has the
-    programs whose files are in its tree.
+    A program of a package is there only where the package has put its file. A jail has the programs whose files are
+    in its tree.
     """
-    entry = PROGRAMS.get(name.rpartition("/")[2])
+    entry = PROGRAMS.get(name) or PROGRAMS.get(name.rpartition("/")[2])
     if entry is None or ("/" in name and name != entry.path):
         return None
-    if entry.package and (jail or entry.package not in machine.packages):
-        return None
-    if jail and not machine.files.exists(entry.path, root=machine.root_of(jail)):
+    if (jail or entry.package) and not machine.files.exists(entry.path, root=machine.root_of(jail)):
         return None
     return entry
 
@@ -203,7 +204,7 @@ def _run_file(call: Call) -> Reply:
         process.argv = list(whole)
     if interpreter and find_program(call.machine, interpreter[0], call.jail) is not None:
         return run_program(replace(call, argv=whole))
-    if call.pid:
+    if call.pid > 0:
         raise WaitingError(whole, 0)
     raise call.unsupported(f"{call.argv[0]}: a program that the fake host does not know")
 

@@ -46,3 +46,15 @@ from warden.host.fake import (  # noqa: F401 - importing them is all that it tak
     zfs,
     zpool,
 )
+from warden.host.fake.unrecorded import (  # noqa: F401 - as above
+    chroot,
+    forgejo,
+    git,
+    llama_server,
+    nginx,
+    ollama,
+    postgresql,
+    postgresql_psql,
+    ssh_keygen,
+    sshd,
+)

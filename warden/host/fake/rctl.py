@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""rctl(8): limits on what jails may use, and what they use (sessions 05 and 12)."""
+"""rctl(8): limits on what jails and users may use, and what they use (sessions 05 and 12); rc.d/rctl at boot.
+
+That rules are resolved to user ids, and what happens where racct is off, is as the program's source goes.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
+from warden.host.fake import rcconf, sysctl
 from warden.host.fake.options import options_of
 from warden.host.fake.program import Reply, program, say
+from warden.host.fake.service import rc_service
+from warden.host.fake.users import user_name, users
 from warden.host.fake.zfs_properties import PropertyError, parse_number
 
 if TYPE_CHECKING:
-    from warden.host.fake.machine import Machine
     from warden.host.fake.program import Call
 
 RULE = re.compile(r"(jail|user|loginclass|process):([^:]+):([a-z]+):([a-z]+)=([^/]+)(?:/(jail|user|process))?")
@@ -21,6 +26,7 @@ RESOURCES = (
     "shmsize", "wallclock", "pcpu", "readbps", "writebps", "readiops", "writeiops",
 )  # fmt: skip
 IN_BYTES = ("datasize", "stacksize", "coredumpsize", "memoryuse", "memorylocked", "vmemoryuse", "swapuse", "shmsize")
+DISABLED = "rctl: RACCT/RCTL present, but disabled; enable using kern.racct.enable=1 tunable\n"
 ACTIONS = ("deny", "log", "devctl", "throttle", "sigterm", "sigkill")
 
 
@@ -31,18 +37,17 @@ def rctl(call: Call) -> Reply:
     machine = call.machine
     if call.jail:
         raise call.unsupported()
+    if sysctl.read(machine, machine.net, "kern.racct.enable") != "1":
+        return say(error=DISABLED, status=1)
     if "u" in given and len(words) == 1:
         return _usage(call, words[0], human="h" in given)
     if "a" in given:
-        for word in words:
-            refusal = _add(machine, word)
-            if refusal:
-                return say(error=f"{refusal}\n", status=1)
-        return Reply()
+        refusals = [refusal for refusal in (_add(call, word) for word in words) if refusal]
+        return say(error="".join(f"{refusal}\n" for refusal in refusals), status=len(refusals))
     if "r" in given:
         reply = Reply()
         for word in words:
-            kept = [rule for rule in machine.rctl if not _matches(rule, word)]
+            kept = [rule for rule in machine.rctl if not _matches(rule, _by_uid(call, word))]
             if len(kept) == len(machine.rctl):
                 text = f"rctl: failed to remove rule '{word}': No such process\n"
                 reply += say(error=text, status=1)
@@ -50,12 +55,44 @@ def rctl(call: Call) -> Reply:
         return reply
     if len(words) > 1:
         raise call.unsupported()
-    rules = [rule for rule in machine.rctl if not words or _matches(rule, words[0])]
-    return say("".join(f"{_human(rule) if 'h' in given else rule}\n" for rule in rules))
+    rules = [rule for rule in machine.rctl if not words or _matches(rule, _by_uid(call, words[0]))]
+    shown = [_by_name(call, rule) for rule in rules]
+    return say("".join(f"{_human(rule) if 'h' in given else rule}\n" for rule in shown))
 
 
-def _add(machine: Machine, text: str) -> str:
-    match = RULE.fullmatch(text)
+@rc_service("rctl", description="Manage resource limits")
+def _service(call: Call, verb: str) -> Reply:
+    """Add the rules of rctl.conf(5) in one go; or remove all rules that there are, whosoever they are."""
+    if verb == "restart":
+        return _service(call, "stop") + _service(call, "start")
+    if verb == "stop":
+        return call.run("rctl", "-r", ":")
+    if verb != "start":
+        raise call.unsupported()
+    file = call.files.lookup(rcconf.read_rc_conf(call.machine).get("rctl_rules", "/etc/rctl.conf"))
+    lines = file.data.decode("utf-8", "replace").splitlines() if file is not None else []
+    rules = [line.split()[0] for line in lines if line.strip() and not line.strip().startswith("#")]
+    reply = call.run("rctl", "-a", *rules) if rules else Reply()
+    return Reply(1, reply.stdout, reply.stderr) if reply.exit_code else reply  # what xargs(1) makes of it
+
+
+def _by_uid(call: Call, text: str) -> str:
+    """Give a rule or filter with a user's number for the name; one that nobody has stays as it is."""
+    kind, _, rest = text.partition(":")
+    name, colon, more = rest.partition(":")
+    user = users(call.files).get(name) if kind == "user" else None
+    return f"user:{user.uid}{colon}{more}" if user is not None else text
+
+
+def _by_name(call: Call, rule: str) -> str:
+    kind, subject, rest = rule.split(":", 2)
+    return f"user:{user_name(call.files, '/', int(subject))}:{rest}" if kind == "user" else rule
+
+
+def _add(call: Call, text: str) -> str:
+    match = RULE.fullmatch(_by_uid(call, text))
+    if match is not None and match[1] == "user" and not match[2].isdigit():
+        return f"rctl: malformed rule '{text}': unknown user '{match[2]}'"
     if match is None or match[3] not in RESOURCES or match[4] not in ACTIONS:
         return f"rctl: failed to add rule '{text}': Invalid argument"
     try:
@@ -64,8 +101,8 @@ def _add(machine: Machine, text: str) -> str:
         return f"rctl: failed to add rule '{text}': Invalid argument"
     per = f"/{match[6]}" if match[6] and match[6] != match[1] else ""
     rule = f"{match[1]}:{match[2]}:{match[3]}:{match[4]}={amount}{per}"
-    if rule not in machine.rctl:
-        machine.rctl.insert(0, rule)
+    if rule not in call.machine.rctl:
+        call.machine.rctl.insert(0, rule)
     return ""
 
 

@@ -92,6 +92,24 @@ def _hop(machine: Machine, stack: NetStack, packet: Packet) -> tuple[NetStack | 
     return (place.stack if enters else None), packet
 
 
+def gets_out(machine: Machine, stack: NetStack, packet: Packet) -> bool:
+    """Tell whether a packet gets from a stack to the outside: by the host's default route, past the host's pf."""
+    try:
+        if stack is not machine.net:
+            here, packet = _hop(machine, stack, packet)
+            if here is not machine.net or sysctl.read(machine, here, "net.inet.ip.forwarding") != "1":
+                return False
+    except SendError:
+        return False
+    route = lookup(table(machine.net), IPv4Address(packet.destination))
+    out = machine.net.interfaces.get(route.interface) if route is not None and route.via else None
+    if out is None or not out.up:
+        return False
+    if not packet.source or stack is not machine.net:  # a jail's packet goes out under the host's address
+        packet = replace(packet, source=_source(out, route.via if route is not None else ""))
+    return _passes(machine, machine.net, out.name, "out", packet)
+
+
 def round_trip(machine: Machine, stack: NetStack, packet: Packet) -> int:
     """Send a packet and its answer; give the answer's TTL, 0 where one of them is lost."""
     arrived = delivers(machine, stack, packet)

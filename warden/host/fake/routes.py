@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING
 
 from warden.host.fake.network import LOOPBACK_MTU, in_order
 
 if TYPE_CHECKING:
-    from warden.host.fake.machine import Interface, NetStack
+    from warden.host.fake.machine import NetStack
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 
@@ -36,18 +37,40 @@ class Route:
         return str(self.network.network_address) if "H" in self.flags else str(self.network)
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """What of an interface makes routes: one with the same of all interfaces has the same table."""
+
+    name: str
+    kind: str
+    index: int
+    mtu: int
+    addresses: tuple[tuple[str, int], ...]
+
+
 def table(stack: NetStack) -> list[Route]:
     """Give the IPv4 routes, in the order in which netstat prints them."""
-    loopback = next((one for one in in_order(stack) if one.kind == "loop"), None)
-    routes: dict[IPv4Network, Route] = {}
-    for interface in sorted(in_order(stack), key=lambda one: one is not loopback):
-        if interface.up:
-            for inet in interface.inet:
-                _add_own(routes, interface, IPv4Interface(f"{inet.address}/{inet.prefix}"), loopback)
     static = dict(stack.routes)
     if stack.default_router:
         static[str(EVERYWHERE)] = stack.default_router
-    for destination, gateway in static.items():
+    links = tuple(
+        _Link(one.name, one.kind, one.index, one.mtu, tuple((inet.address, inet.prefix) for inet in one.inet))
+        for one in in_order(stack)
+        if one.up or one.kind == "loop"
+    )
+    down = tuple(one.name for one in in_order(stack) if not one.up)
+    return list(_table(links, down, tuple(static.items())))
+
+
+@lru_cache(maxsize=32)
+def _table(links: tuple[_Link, ...], down: tuple[str, ...], static: tuple[tuple[str, str], ...]) -> tuple[Route, ...]:
+    loopback = next((one for one in links if one.kind == "loop"), None)
+    routes: dict[IPv4Network, Route] = {}
+    for link in sorted(links, key=lambda one: one is not loopback):
+        if link.name not in down:
+            for address, prefix in link.addresses:
+                _add_own(routes, link, IPv4Interface(f"{address}/{prefix}"), loopback)
+    for destination, gateway in static:
         through = lookup(list(routes.values()), IPv4Address(gateway))
         if through is not None:
             network = IPv4Network(destination)
@@ -55,7 +78,8 @@ def table(stack: NetStack) -> list[Route]:
             route = Route(network, gateway, flags, through.interface, through.mtu, len(routes) + 1, via=gateway)
             routes.setdefault(network, route)
     # of two with the same address the narrower comes first
-    return sorted(routes.values(), key=lambda route: (int(route.network.network_address), -route.network.prefixlen))
+    order = sorted(routes.values(), key=lambda route: (int(route.network.network_address), -route.network.prefixlen))
+    return tuple(order)
 
 
 def lookup(routes: list[Route], address: IPv4Address) -> Route | None:
@@ -65,7 +89,7 @@ def lookup(routes: list[Route], address: IPv4Address) -> Route | None:
 
 
 def _add_own(
-    routes: dict[IPv4Network, Route], interface: Interface, address: IPv4Interface, loopback: Interface | None
+    routes: dict[IPv4Network, Route], interface: _Link, address: IPv4Interface, loopback: _Link | None
 ) -> None:
     """Add the routes that an address brings: to its network, and to itself by the loopback interface."""
     own = IPv4Network(address.ip)

@@ -19,6 +19,7 @@ from warden.host.fake.shell import run_script
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from warden.host.fake.filesystem import FileSystem
     from warden.host.fake.machine import Machine
 
 BASE, LOCAL = "/etc/rc.d", "/usr/local/etc/rc.d"
@@ -256,11 +257,23 @@ def variable_of(machine: Machine, script: Script, jail: str) -> str:
 
 def start_services(machine: Machine, jail: str) -> None:
     """Start what is enabled, as /etc/rc does at the start of a jail."""
+    _clean_run(machine.files, machine.root_of(jail))
     settings = rcconf.read_rc_conf(machine, jail)
     for script in scripts_in_order(machine, jail, only_own=True):
         variable = variable_of(machine, script, jail)
         if not variable or rcconf.is_yes(settings.get(variable, "")):
             run_at_boot(machine, script.path, jail)
+
+
+def _clean_run(files: FileSystem, root: str) -> None:
+    """Take away what an earlier run has left in a jail's /var/run, as rc.d/cleanvar does; folders stay."""
+    if not files.is_dir("/var/run", root=root):
+        return
+    with suppress(FileError):  # rc goes on with the next script
+        for path, node in [*files.walk("/var/run", root=root)]:
+            if node.kind != "dir":
+                files.remove(path, root=root)
+        files.write("/var/run/clean_var", b"", root=root)
 
 
 def run_at_boot(machine: Machine, path: str, jail: str = "") -> None:

@@ -38,27 +38,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_ROUNDS = 10_000
-READERS = frozenset(
-    [
-        "cat",
-        "sh",
-        "su",
-        "tee",
-        "head",
-        "tail",
-        "wc",
-        "grep",
-        "sed",
-        "awk",
-        "sort",
-        "tr",
-        "tar",
-        "pfctl",
-        "read",
-        "jexec",
-    ]
-)
-"""The commands that read standard input to its end; others leave it to the commands after them."""
+READERS_OF_FILES = frozenset(["cat", "head", "tail", "wc", "grep", "sed", "awk", "sort"])
+READERS = READERS_OF_FILES | {"sh", "su", "tee", "tr", "tar", "pfctl", "read", "jexec", "psql"}
+"""The commands that read standard input to its end; others leave it to the commands after them.
+
+Those of files read it only where their last argument is no file.
+"""
 
 
 class Shell(ShellState):
@@ -291,7 +276,7 @@ class Shell(ShellState):
     def builtin(self, argv: list[str]) -> int:
         outer, self.commandname = self.commandname, argv[0]
         try:
-            return BUILTINS[argv[0]](self, argv)
+            return self.checked(BUILTINS[argv[0]](self, argv))
         finally:
             self.commandname = outer
 
@@ -311,7 +296,10 @@ class Shell(ShellState):
         """Run a program, or a script file that the PATH leads to."""
         stdin = self.fds.get(0)
         given = stdin.rest() if isinstance(stdin, Input) else b""
-        if isinstance(stdin, Input) and argv[0].rpartition("/")[2] in READERS:
+        name = argv[0].rpartition("/")[2]
+        last = self.call.path(argv[-1]) if len(argv) > 1 and name in READERS_OF_FILES else ""
+        reads = name in READERS and not (last and self.call.files.exists(last, root=self.call.root))
+        if isinstance(stdin, Input) and reads:
             stdin.pos = len(stdin.data)
         call = replace(self.call, argv=tuple(argv), stdin=given, environment=self.environment())
         if find_program(call.machine, argv[0], call.jail) is None:
@@ -326,8 +314,7 @@ class Shell(ShellState):
             self.absorb(wait.reply)
             wait.reply = Reply()
             raise
-        self.absorb(reply)
-        return reply.exit_code
+        return self.absorb(reply, argv[0])
 
     def substitute(self, script: str) -> str:
         """Run a script in a subshell and give what it prints, without the last newlines."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +14,9 @@ from warden.host.fake.shell_tree import Literal, Parameter, Part, Substitution, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WILD = "*?["
+WILDCARD = re.compile(r"[*?\[]")
+SPECIAL = re.compile(r"[*?\[\]\\]")
+ESCAPED = re.compile(r"\\.")
 
 
 class Scope(Protocol):
@@ -77,6 +80,9 @@ def expand_fields(scope: Scope, words: Sequence[Word]) -> list[str]:
         if len(word) == 1 and isinstance(word[0], Literal) and not set(word[0].text) & set("*?[~"):
             found.append(word[0].text)
             continue
+        if word and all(map(stands_for_itself, word)):
+            found.append("".join(text_of(scope, part) for part in word))
+            continue
         separators = scope.value("IFS")
         fields = Fields(" \t\n" if separators is None else separators)
         bare = all(part == Literal("", quoted=True) or is_all(part) for part in word)
@@ -94,7 +100,9 @@ def expand_text(scope: Scope, word: Word) -> str:
     """Expand a word to one text: no splitting, no patterns (an assignment, a redirection's target)."""
     if len(word) == 1 and isinstance(word[0], Literal) and not word[0].text.startswith("~"):
         return word[0].text
-    return unescape(expand_pattern(scope, tilde(scope, word)))
+    # nothing of an expansion is split or taken for a pattern here: it stays as it is, backslashes included
+    whole = [part if isinstance(part, Literal) else replace(part, quoted=True) for part in tilde(scope, word)]
+    return unescape(expand_pattern(scope, tuple(whole)))
 
 
 def expand_pattern(scope: Scope, word: Word) -> str:
@@ -106,6 +114,18 @@ def expand_pattern(scope: Scope, word: Word) -> str:
             fields.current = " ".join([*fields.done, fields.current or ""])
             fields.done.clear()
     return fields.current or ""
+
+
+def stands_for_itself(part: Part) -> bool:
+    """Tell whether nothing of a part is split or a pattern: quoted text, or a quoted parameter's value as it is."""
+    if isinstance(part, Literal):
+        return part.quoted
+    return isinstance(part, Parameter) and part.quoted and not part.operator and part.name not in "@*"
+
+
+def text_of(scope: Scope, part: Part) -> str:
+    """Give the text of a part that stands for itself."""
+    return part.text if isinstance(part, Literal) else scope.require(part.name) if isinstance(part, Parameter) else ""
 
 
 def is_all(part: Part) -> bool:
@@ -222,9 +242,7 @@ def matches(value: str, pattern: str) -> bool:
 
 def escape(text: str) -> str:
     """Give quoted text as a pattern that stands for itself."""
-    if not any(char in text for char in "*?[]\\"):
-        return text
-    return "".join(f"\\{char}" if char in "*?[]\\" else char for char in text)
+    return SPECIAL.sub(r"\\\g<0>", text)
 
 
 def unescape(pattern: str) -> str:
@@ -288,7 +306,7 @@ def bracket(inside: str) -> str:
 def match_names(scope: Scope, field: str) -> list[str]:
     """Give the file names that a field's pattern matches, or the field itself where it is no pattern or none does."""
     plain = unescape(field)
-    if not any(char in WILD for char in re.sub(r"\\.", "", field)):
+    if not WILDCARD.search(ESCAPED.sub("", field)):
         return [plain]
     found = ["/"] if field.startswith("/") else [""]
     steps = [step for step in field.split("/") if step]
@@ -301,7 +319,7 @@ def match_names(scope: Scope, field: str) -> list[str]:
 def match_step(scope: Scope, folder: str, step: str, *, last: bool) -> list[str]:
     """Give the paths in a folder whose name matches one step of a pattern."""
     end = "" if last else "/"
-    if not any(char in WILD for char in step):
+    if not WILDCARD.search(step):
         name = unescape(step)
         return [f"{folder}{name}{end}"] if not last or name in scope.names(folder) else []
     return [

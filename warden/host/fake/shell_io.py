@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from warden.host.fake.filesystem import EISDIR, ENOENT, FileError
 
 if TYPE_CHECKING:
-    from warden.host.fake.filesystem import FileSystem, Node
+    from warden.host.fake.file_node import Node
+    from warden.host.fake.filesystem import FileSystem
     from warden.host.fake.program import Call
 
 EACCES = "Permission denied"
@@ -39,6 +40,8 @@ class Output:
     """Bytes that were written."""
 
     data: bytearray = field(default_factory=bytearray)
+    failed: str = ""
+    """Why the last write failed; '' where it did not."""
 
     def write(self, data: bytes) -> None:
         """Write."""
@@ -58,10 +61,17 @@ class FileOutput(Output):
 
     node: Node | None = None
     files: FileSystem | None = None
+    path: str = ""
+    root: str = "/"
 
     def write(self, data: bytes) -> None:
         """Add to the file's end."""
         if self.node is not None and self.files is not None and data:
+            try:
+                self.files.refuse_full(self.path, self.root, len(data))
+            except FileError as failure:
+                self.failed = failure.reason
+                return
             self.node.data += data
             self.node.mtime = self.files.now
 
@@ -105,7 +115,7 @@ def open_output(call: Call, name: str, *, append: bool, mode: int = 0o666) -> Ou
         node = call.files.write(path, b"", root=call.root, mode=mode & ~call.umask, uid=uid, gid=gid, append=append)
     except FileError as failure:
         raise FileError(name, failure.reason) from None
-    return FileOutput(node=node, files=call.files)
+    return FileOutput(node=node, files=call.files, path=path, root=call.root)
 
 
 def open_input(call: Call, name: str) -> Input:

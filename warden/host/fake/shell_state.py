@@ -173,12 +173,32 @@ class ShellState:
         self.say_error(message)
         return ExitError(status)
 
-    def absorb(self, reply: Reply) -> None:
-        """Write what a program answered to this shell's outputs."""
+    def absorb(self, reply: Reply, name: str = "") -> int:
+        """Write what a program answered to this shell's outputs; give its status, or that of what was not written."""
         for fd, data in ((1, reply.stdout), (2, reply.stderr)):
             target = self.fds.get(fd)
             if data and isinstance(target, Output):
                 target.write(data)
+        reason = self.unwritten()
+        if not reason:
+            return reply.exit_code
+        self.write(f"{name.rpartition('/')[2]}: stdout: {reason}\n", fd=2)
+        return reply.exit_code or 1
+
+    def unwritten(self) -> str:
+        """Give why standard output could not be written, once; '' where all is well."""
+        target = self.fds.get(1)
+        reason = target.failed if isinstance(target, Output) else ""
+        if isinstance(target, Output):
+            target.failed = ""
+        return reason
+
+    def checked(self, status: int) -> int:
+        """Give a builtin's status, or that of what it could not write."""
+        if not self.unwritten():
+            return status
+        self.say_error("write error on stdout")
+        return max(status, 2)
 
     def reply(self) -> Reply:
         """Give the shell's own answer."""

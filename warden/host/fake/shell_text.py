@@ -11,7 +11,7 @@ from warden.host.fake.shell_io import CONSOLES, may
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from warden.host.fake.filesystem import Node
+    from warden.host.fake.file_node import Node
     from warden.host.fake.program import Call
 
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b"}

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from warden.host.fake import rcconf
-from warden.host.fake.filesystem import ENOSPC, FileError
+from warden.host.fake.filesystem import FileError
 from warden.host.fake.jls import find_jail
 from warden.host.fake.options import getopt
 from warden.host.fake.program import Call, Reply, program, say
 from warden.host.fake.rc_defaults import DESCRIPTIONS
+from warden.host.fake.room import ENOSPC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,6 +141,7 @@ class Sysrc:
             # it is written below /tmp first, so the old one stays
             raise FileError("/tmp/sysrc.XXXXXXXX", ENOSPC)
         old = files.node(path, root=self.root)
+        files.refuse_full(path, self.root, len(_bytes(text)) - len(old.data))
         mode, uid, gid = old.mode, old.uid, old.gid
         files.remove(path, root=self.root)
         files.write(path, _bytes(text), root=self.root, mode=mode, uid=uid, gid=gid)

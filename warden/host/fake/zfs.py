@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from warden.host.fake.program import Call
 
 MOUNT_PROPERTIES = ("atime", "readonly", "exec", "setuid")
+CHANGE_QUOTAS = ("create", "clone", "set", "rename", "destroy")
 
 
 @program(
@@ -53,7 +54,12 @@ def zfs(call: Call) -> Reply:
     command = COMMANDS.get(call.args[0]) if call.args and not call.jail else None
     if command is None:
         raise call.unsupported()
-    return command(call, call.args[1:])
+    reply = command(call, call.args[1:])
+    room = call.files.room
+    asked = any("quota=" in word for word in call.args)
+    if call.args[0] in CHANGE_QUOTAS and (asked or room.quotas or room.refquotas):
+        datasets.note_quotas(call.machine)
+    return reply
 
 
 def _create(call: Call, args: Sequence[str]) -> Reply:
@@ -103,6 +109,10 @@ def _set(call: Call, args: Sequence[str]) -> Reply:
 def _apply(call: Call, dataset: Dataset, wanted: dict[str, str]) -> Reply:
     """Set properties of a dataset, and move its mounts where they are about mounting."""
     machine = call.machine
+    for name in ("quota", "refquota"):
+        if 0 < int(wanted.get(name, "0")) < datasets.taken(machine, dataset, name):
+            reason = "size is less than current used or reserved space"
+            return say(error=f"cannot set property for '{dataset.name}': {reason}\n", status=255)
     if "mountpoint" not in wanted and wanted.get("jailed") != "on":
         dataset.properties.update(wanted)
         return _refresh(call, dataset, wanted)

@@ -55,7 +55,7 @@ def new_refusal(call: Call, name: str, *, parents: bool) -> str:
     reason = name_refusal(call, name)
     if not reason and name in call.machine.datasets:
         reason = "dataset already exists"
-    if not reason and call.files.full:
+    if not reason and (call.files.full or name.partition("/")[0] in call.files.room.full_pools):
         reason = "out of space"
     if not reason and parents:
         make_parents(call, name)

@@ -47,10 +47,11 @@ def snapshot(call: Call, args: Sequence[str]) -> Reply:
     if taken:
         text = "".join(f"cannot create snapshot '{name}': dataset already exists\n" for name in taken)
         return say(error=text + ("no snapshots were created\n" if len(wanted) > 1 else ""), status=1)
-    if call.files.full:
+    if call.files.full or wanted[0].partition("/")[0].partition("@")[0] in call.files.room.full_pools:
         return say(error=f"cannot create snapshot '{wanted[0]}': out of space\n", status=1)
-    for name in wanted:
-        datasets.snapshot(call.machine, name)
+    made = [datasets.snapshot(call.machine, name) for name in wanted]
+    for one in made:
+        one.createtxg = made[-1].createtxg  # all of a command are of one transaction
     return Reply()
 
 
