@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 # module -> what it may do -> why. An entry that its module does not use is an error as well, so the table stays true.
 DOORS = {
-    "warden/host/local.py": {"process": "runs the commands of a batch on the machine that Warden itself runs on"},
+    "warden/host/local.py": {
+        "process": "runs the commands of a batch on the machine that Warden itself runs on",
+        "file": "what they write goes into files without names, which no daemon that they start keeps open for us",
+    },
     "warden/host/ssh_connect.py": {"network": "makes the connection to a host over SSH"},
     "warden/host/ssh_channels.py": {"network": "opens the channels of that connection"},
     "warden/host/ssh.py": {"network": "sends batches over those channels"},

@@ -19,7 +19,7 @@ from warden.resources.errors import RefusedError
 from warden.spec.model import JailSpec, Limits, ServiceSettings
 
 if TYPE_CHECKING:
-    from warden.spec.model import AgentSpec, Service
+    from warden.spec.model import AgentSpec, Service, Spec
 
 
 def with_settings(agent: AgentSpec, service: Service, **settings: Any) -> AgentSpec:
@@ -424,3 +424,71 @@ def test_another_major_version_is_a_conflict_and_loses_nothing(served: World) ->
     plan = served.plan(spec)
     assert [conflict.id for conflict in plan.conflicts] == ["db:atlasdb"]
     assert "version = 18" in plan.conflicts[0].hint
+
+
+def test_a_folder_with_something_in_it_is_not_hidden_under_a_mount() -> None:
+    """A jail of the operator's time may hold a cluster, where the new dataset would be mounted."""
+    world = World(make("ready"))
+    alone = spec_of(agent_spec("atlas", "10.0.1.0/24", ("db",)))
+    assert world.apply(alone).ok
+    jail = "/usr/local/bastille/jails/atlasdb"
+    world.sh("/usr/local/bin/bastille", "stop", "atlasdb")
+    world.sh("/bin/sh", "-c", f"grep -v pgdata18 {jail}/fstab > /tmp/f; cp /tmp/f {jail}/fstab")
+    world.sh("/usr/local/bin/bastille", "start", "atlasdb")
+    world.sh(
+        "/usr/sbin/jexec",
+        "atlasdb",
+        "/bin/sh",
+        "-c",
+        "mkdir -p /var/db/postgres/data18; echo old > /var/db/postgres/data18/file",
+    )
+    cut = world.apply(alone)
+    assert not cut.ok
+    assert "/var/db/postgres/data18 is not empty" in cut.trouble
+    world.sh("/usr/sbin/jexec", "atlasdb", "/bin/rm", "/var/db/postgres/data18/file")
+    assert world.apply(alone).ok
+    assert ill(world) == {}
+
+
+def test_a_jail_that_is_down_for_want_of_what_it_mounts_gets_its_new_folder() -> None:
+    world = World(make("ready"))
+    world.sh("/bin/mkdir", "-p", "/home/old", "/home/new")
+    atlas = agent_spec("atlas", "10.0.1.0/24", ("cms",))
+    assert world.apply(spec_of(with_settings(atlas, "cms", webroot="/home/old"))).ok
+    world.sh("/usr/local/bin/bastille", "stop", "atlascms")
+    world.sh("/bin/rm", "-rf", "/home/old")
+    moved = spec_of(with_settings(atlas, "cms", webroot="/home/new"))
+    cut = world.apply(moved)
+    assert cut.ok, cut.trouble
+    assert world.plan(moved).empty
+
+
+def test_what_an_operator_has_limited_besides_stays(served: World) -> None:
+    served.sh("/usr/local/bin/bastille", "limits", "atlasdb", "add", "openfiles", "5000")
+    atlas = TWO.agents["atlas"]
+    spec = spec_of(CLAWDIE, replace(atlas, jails={**atlas.jails, "db": JailSpec(limits=Limits(processes=100))}))
+    cut = served.apply(spec)
+    assert cut.ok, cut.trouble
+    assert "openfiles" in served.machine.files.text("/usr/local/bastille/jails/atlasdb/rctl.conf")
+    assert "jail:atlasdb:openfiles:deny=5000" in served.sh("/usr/bin/rctl")
+    assert served.apply(SERVED).ok
+    assert "openfiles" in served.machine.files.text("/usr/local/bastille/jails/atlasdb/rctl.conf")
+    assert "maxproc" not in served.machine.files.text("/usr/local/bastille/jails/atlasdb/rctl.conf")
+
+
+def test_limits_that_change_while_a_jail_is_down_are_the_only_ones_afterwards(served: World) -> None:
+    def limited(memory: int) -> Spec:
+        atlas = TWO.agents["atlas"]
+        return spec_of(CLAWDIE, replace(atlas, jails={**atlas.jails, "db": JailSpec(limits=Limits(memory=memory))}))
+
+    assert served.apply(limited(1 << 30)).ok
+    served.sh("/usr/local/bin/bastille", "stop", "atlasdb")
+    assert served.apply(limited(2 << 30)).ok
+    assert served.sh("/usr/bin/rctl", "jail:atlasdb:memoryuse").split() == ["jail:atlasdb:memoryuse:deny=2147483648"]
+
+
+def test_rc_conf_of_a_jail_may_be_written_in_other_ways(served: World) -> None:
+    rc_conf = "sed -e s/nginx_enable=.*/nginx_enable=\\'YES\\'/ /etc/rc.conf > /etc/new && mv /etc/new /etc/rc.conf"
+    served.sh("/usr/sbin/jexec", "atlascms", "/bin/sh", "-c", rc_conf)
+    assert "nginx_enable='YES'" in served.sh("/usr/sbin/jexec", "atlascms", "/bin/cat", "/etc/rc.conf")
+    assert served.plan(SERVED).empty

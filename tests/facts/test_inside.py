@@ -45,10 +45,10 @@ atlasgit ill sshd does not answer
     assert told["@rook"].ill == "its jail did not answer to the end"
 
 
-@given(lines=st.lists(st.text(alphabet=printable, max_size=40), max_size=8))
+@given(lines=st.lists(st.text(alphabet=f"{printable}\x1c\x85\u2028", max_size=40), max_size=8))
 def test_whatever_a_jail_says_is_said_of_itself(lines: list[str]) -> None:
     """The host puts the jail's name before every line: what stands in one is never another jail's."""
-    said = "".join(f"evil {line}\n" for text in lines for line in text.splitlines())
+    said = "".join(f"evil {line}\n" for text in lines for line in text.split("\n"))
     told = parse_insides(f"{said}good healthy\n")
     assert told["good"] == Inside(ill="")
     assert set(told) <= {"good", "evil"}

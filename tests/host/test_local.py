@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import signal
 import stat
 import sys
 from typing import TYPE_CHECKING
@@ -105,3 +106,11 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     assert result.exit_code == 1
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_daemon_that_a_command_leaves_behind_is_not_waited_for() -> None:
+    """Such as pg_ctl leaves one, which keeps what it was given to write to."""
+    [result] = LocalHost().run([Command(argv=("/bin/sh", "-c", "sleep 20 & echo $!; cat"), stdin=b"read")])
+    pid, _, rest = result.stdout.decode().partition("\n")
+    os.kill(int(pid), signal.SIGKILL)  # fails where it has ended already
+    assert rest == "read"

@@ -34,8 +34,10 @@ VERSION = 1
 _FIRST = 100_000
 """The journal's files are numbered, since the clock of a host may go back; with as many digits they sort as text."""
 
+# The agents' datasets are mounted beside the journal, and they are not root's alone.
 # What is no file of the journal's is no number either: then test(1) fails, and the file stays.
 _WRITE = """\
+umask 022; mkdir -p "${1%/*}" && chmod 0755 "${1%/*}" || exit 1
 umask 077; mkdir -p "$1" && chmod 0700 "$1" && cd "$1" || exit 1
 n=$5; for f in [0-9]*.json; do [ "${f%.json}" -gt "$n" ] && n=${f%.json}; done 2> /dev/null
 n=$((n + 1)); cat > .new && mv -f .new "$n.json" || { rm -f .new; exit 1; }

@@ -43,10 +43,8 @@ def facts_parts(facts: Facts) -> dict[str, str]:
         (jail.name, jail.path, jail.devfs_ruleset, jail.addresses, jail.default_router)
         for jail in sorted(facts.running_jails.values(), key=lambda jail: jail.name)
     ]
-    # health and versions move by themselves; what a service lacks does not
-    parts["insides of jails"] = {
-        name: (inside.files, inside.variables, inside.items) for name, inside in facts.inside.items()
-    }
+    # health, versions and what a service holds move by themselves
+    parts["insides of jails"] = {name: (inside.files, inside.variables) for name, inside in facts.inside.items()}
     parts["services that run"] = sorted(facts.supervised)
     parts["files"] = {path: _without_secrets(path, file) for path, file in facts.files.items()}
     parts["agents' environments"] = {agent: sorted(values) for agent, values in facts.environments.items()}

@@ -89,7 +89,7 @@ def _questions(agents: Iterable[str]) -> dict[str, _Question]:
         "releases with pkg": _Question(argv=("/bin/sh", "-c", _LIST_WITH_PKG), answers=frozenset({0, 1, 2})),
         "insides": _Question(argv=("/bin/sh", "-c", LIST_INSIDES, "sh", *QUESTIONS.values())),
         "keys": _Question(argv=("/bin/sh", "-c", LIST_KEYS)),
-        "rctl": _Question(argv=("/usr/bin/rctl",), answers=maybe),
+        "rctl": _Question(argv=("/usr/bin/rctl",), answers=frozenset({0, 1, 126, NOT_FOUND})),
         "datasets": _Question(
             argv=(
                 *("/sbin/zfs", "get", "-Hp", "-t", "filesystem"),

@@ -7,8 +7,9 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from tempfile import TemporaryFile
 from threading import Lock
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from warden.host.command import ENVIRONMENT, Command, Result
 from warden.host.errors import CommandTimeoutError, HostError
@@ -129,14 +130,21 @@ class LocalSession:
 
 
 def _execute(command: Command, *, registers: bool) -> Result:
-    started = time.monotonic()
     # see RUNNING: a command goes on when its controller is killed
     register = ("/bin/sh", "-c", f'echo $$ >> {RUNNING}; exec "$@"', "sh") if registers else ()
+    # into files: a pipe would be waited for until the last daemon has closed it that the command has started
+    with TemporaryFile() as stdout, TemporaryFile() as stderr:
+        return _run((*register, *command.argv), command, stdout, stderr)
+
+
+def _run(argv: tuple[str, ...], command: Command, stdout: IO[bytes], stderr: IO[bytes]) -> Result:
+    started = time.monotonic()
     try:
         done = subprocess.run(
-            (*register, *command.argv),
+            argv,
             input=command.stdin,
-            capture_output=True,
+            stdout=stdout,
+            stderr=stderr,
             env=ENVIRONMENT,
             timeout=command.timeout,
             check=False,
@@ -152,12 +160,15 @@ def _execute(command: Command, *, registers: bool) -> Result:
             f"{command} did not end within {command.timeout:g} s, and was killed",
             hint="see on the host whether it is stuck, then apply again",
         ) from error
+    seconds = time.monotonic() - started
+    stdout.seek(0)
+    stderr.seek(0)
     return Result(
         command=command,
         exit_code=_status(done.returncode),
-        stdout=done.stdout,
-        stderr=done.stderr,
-        seconds=time.monotonic() - started,
+        stdout=stdout.read(),
+        stderr=stderr.read(),
+        seconds=seconds,
     )
 
 

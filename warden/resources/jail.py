@@ -16,7 +16,8 @@ from warden.facts.zfs import AGENT_PROPERTY
 from warden.resources import mac
 from warden.resources.change import Change, Conflict, Note, Stage
 from warden.resources.commands import bastille, command, sysrc_set
-from warden.resources.jail_end import clear, clear_epair, clear_mounts, departures, stop
+from warden.resources.jail_end import clear, clear_epair, clear_mounts, departures
+from warden.resources.jail_equipment import differs, equip, is_whole, lacks, set_mount, unmounted
 from warden.resources.kept import jail_datasets
 
 if TYPE_CHECKING:
@@ -25,17 +26,9 @@ if TYPE_CHECKING:
     from warden.facts.model import BastilleJail, Dataset, Facts, RegisteredAgent, RunningJail
     from warden.host.command import Command
     from warden.resources.change import Finding
-    from warden.resources.desired import Desired, DesiredAgent, DesiredJail, Mount, VnetJail
+    from warden.resources.desired import Desired, DesiredAgent, DesiredJail, VnetJail
 
-_IS_WHOLE = (
-    'ifconfig -j "$1" -f inet:cidr | grep -qF "inet $2 " && route -j "$1" -n get default | grep -q "gateway: $3\\$"'
-    ' || { echo "$1 has no address $2 or no default route by $3" >&2; exit 1; }'
-)
 _STARTS = tuple(bastille(verb).argv for verb in ("create", "start", "restart"))
-# a jail whose fstab(5) names what is not there does not start again
-_ARE_THERE = 'for f; do [ -d "$f" ] || { echo "there is no folder $f on the host" >&2; exit 1; }; done'
-# the line of fstab(5) that mounts on a point takes the place of any other that does
-_SET_MOUNT = '{ grep -v " $2 " "$1"; [ -z "$3" ] || echo "$3"; } > "$1.warden"; mv -f "$1.warden" "$1"'
 
 
 def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
@@ -227,9 +220,9 @@ def build(
     options = ("-T", "-B", "-M") if jail.thick else ("-B", "-M")
     address = f"{jail.address}/{agent.subnet.prefixlen}"
     yield bastille("create", *options, "-g", str(agent.gateway), jail.name, jail.release, address, bridge)
-    yield _is_whole(agent, jail)
+    yield is_whole(agent, jail)
     if jail.parameters or jail.mounts or while_down:
-        yield from _equip(agent, jail, while_down)
+        yield from equip(agent, jail, while_down=while_down)
     yield bastille("config", jail.name, "set", "priority", str(jail.priority))
 
 
@@ -258,23 +251,25 @@ def _mend(desired: Desired, agent: DesiredAgent, jail: DesiredJail, dataset: Dat
     for name, was, wanted in _settings(jail, defined):
         commands.append(bastille("config", jail.name, "set", name, wanted))
         reasons.append(f"{name} {was} -> {wanted}")
-    lacks = list(_lacks(jail, defined))
-    reasons += lacks
+    lacking = list(lacks(jail, defined))
+    reasons += lacking
     if running is None:
+        # a jail does not start while its fstab(5) names what is gone
+        commands += [set_mount(jail, mount, "") for mount in jail.mounts if differs(jail, mount, defined)]
         commands += [
             *clear_mounts(jail.name, facts),
             *clear_epair(jail.name, defined.host_interface, facts),
             bastille("start", jail.name),
-            _is_whole(agent, jail),
+            is_whole(agent, jail),
         ]
         reasons.append("down -> up")
-    if lacks:
-        commands += _equip(agent, jail)
+    if lacking:
+        commands += equip(agent, jail, defined)
     elif running is not None:
-        unreachable = [*_unreachable(running, address, agent), *_unmounted(jail, seen)]
+        unreachable = [*_unreachable(running, address, agent), *unmounted(jail, seen.mounted)]
         reasons += unreachable
         if unreachable or twin:
-            commands += [bastille("restart", jail.name), _is_whole(agent, jail)]
+            commands += [bastille("restart", jail.name), is_whole(agent, jail)]
         elif _cut_off(desired.bridge, defined.host_interface, facts):
             commands.append(command("/sbin/ifconfig", desired.bridge, "addm", str(defined.host_interface)))
             reasons.append(f"{defined.host_interface} on no bridge -> on {desired.bridge}")
@@ -318,57 +313,6 @@ def _ends_it(finding: Finding) -> bool:
     if isinstance(finding, Change):
         return any(one.argv[: len(start)] == start for one in finding.commands for start in _STARTS)
     return isinstance(finding, Conflict)
-
-
-def _is_whole(agent: DesiredAgent | RegisteredAgent, jail: VnetJail) -> Command:
-    address = f"{jail.address}/{agent.subnet.prefixlen}"
-    return command("/bin/sh", "-c", _IS_WHOLE, "sh", jail.name, address, str(agent.gateway))
-
-
-def _equip(
-    agent: DesiredAgent | RegisteredAgent, jail: VnetJail, while_down: Sequence[Command] = ()
-) -> Iterator[Command]:
-    """Give the commands that let a running jail have its parameters and mounts.
-
-    It is stopped before its definition changes: cut off here, it is seen to be down, and not to run with what it had.
-    The folders are made from inside: on the host their paths could lead anywhere.
-    """
-    targets = [mount.target for mount in jail.mounts]
-    if targets:
-        yield command("/bin/sh", "-c", _ARE_THERE, "sh", *(mount.source for mount in jail.mounts))
-        yield command("/usr/sbin/jexec", "-l", jail.name, "/bin/mkdir", "-p", *targets)
-    yield from stop(jail.name)
-    for name, value in jail.parameters.items():
-        yield bastille("config", jail.name, "set", name, value)
-    fstab = f"{JAILS}/{jail.name}/fstab"
-    for mount in jail.mounts:
-        point, line = _fstab(jail, mount)
-        yield command("/bin/sh", "-c", _SET_MOUNT, "sh", fstab, point, line)
-    yield from while_down
-    yield bastille("start", jail.name)
-    yield _is_whole(agent, jail)
-
-
-def _fstab(jail: VnetJail, mount: Mount) -> tuple[str, str]:
-    """Give where a mount is on the host, and its line of fstab(5)."""
-    point = f"{JAILS}/{jail.name}/root{mount.target}"
-    return point, f"{mount.source} {point} nullfs {'rw' if mount.writable else 'ro'} 0 0"
-
-
-def _lacks(jail: DesiredJail, defined: BastilleJail) -> Iterator[str]:
-    for name, value in jail.parameters.items():
-        if defined.parameters.get(name) != value:
-            yield f"{name} {defined.parameters.get(name, 'not set')} -> {value}"
-    for mount in jail.mounts:
-        point, line = _fstab(jail, mount)
-        if defined.mounts.get(point) != line:
-            yield f"{mount.source} not on its {mount.target} -> mounted there"
-
-
-def _unmounted(jail: DesiredJail, seen: _Seen) -> Iterator[str]:
-    for mount in jail.mounts:
-        if _fstab(jail, mount)[0] not in seen.mounted:
-            yield f"{mount.target} not mounted -> mounted"
 
 
 def _unreachable(running: RunningJail, address: str, agent: DesiredAgent) -> list[str]:

@@ -27,7 +27,8 @@ _IS_GONE = 'test ! -e "$1" || { echo "$1 is still there" >&2; exit 1; }'
 _IS_STOPPED = 'if jls -j "$1" jid > /dev/null 2>&1; then echo "$1 still runs" >&2; exit 1; fi'
 _IS_BARE = """\
 mount -p | while read -r _source point _rest; do case "$point" in "$1"/*) umount -f "$point";; esac; done
-if mount -p | grep -qF " $1/"; then echo "something is still mounted in $1" >&2; exit 1; fi
+left=$(mount -p | while read -r _source point _rest; do case "$point" in "$1"/*) echo "$point";; esac; done)
+if [ -n "$left" ]; then echo "still mounted:" $left >&2; exit 1; fi
 """
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from warden.facts.jails import JAILS
 from warden.facts.zfs import AGENT_PROPERTY
+from warden.resources.change import Conflict
 from warden.resources.commands import BASTILLE_LOCK, command, one_at_a_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from warden.facts.model import Dataset, Facts
     from warden.host.command import Command
@@ -31,9 +32,47 @@ _SNAPSHOT = '/sbin/zfs list -H -t snapshot "$1" > /dev/null 2>&1 || /sbin/zfs sn
 _NAME = r"(git|cms|db|llama-cpp|ollama|data)-\d+"
 
 
+def root_of(dataset: str) -> str:
+    """Give the dataset that all agents' lie below, and what is kept of them, in the pool of another."""
+    return f"{dataset.partition('/')[0]}/warden"
+
+
+def is_root(dataset: Dataset, facts: Facts) -> bool:
+    """Tell whether a dataset is such a one, and Warden's: its mount point says so.
+
+    Earlier versions gave it none, when they made it for what they kept.
+    """
+    if dataset.name != root_of(dataset.name):
+        return False
+    return dataset.mountpoint == AGENTS or (dataset.mountpoint == "none" and folder_of(dataset.name) in facts.datasets)
+
+
+def in_the_way(datasets: Iterable[str], facts: Facts) -> Iterator[Conflict]:
+    """Give what stands where all agents' datasets would lie below, in the pools of these."""
+    for root in sorted({root_of(dataset) for dataset in datasets}):
+        there = facts.datasets.get(root)
+        if there is not None and not is_root(there, facts):
+            yield Conflict(
+                kind="dataset",
+                name=root,
+                message=f"the dataset {root} is not Warden's: its mount point is {there.mountpoint}, not {AGENTS}",
+                hint=_how_to_make_room(root, facts),
+            )
+
+
+def _how_to_make_room(root: str, facts: Facts) -> str:
+    below = [dataset for dataset in facts.datasets.values() if dataset.name.startswith(f"{root}/")]
+    if any(dataset.name == f"{root}/{dataset.agent}" for dataset in below):
+        return f"agents' datasets lie below it; was it Warden's: zfs set canmount=off mountpoint={AGENTS} {root}"
+    also = ""
+    if any(dataset.mountpoint == JAILS for dataset in below):
+        also = ", and write that for bastille_zfs_prefix in bastille.conf"
+    return f"agents' datasets need that name: give it another (zfs rename {root} {root.partition('/')[0]}/NAME){also}"
+
+
 def folder_of(dataset: str) -> str:
     """Give the dataset that kept ones lie below, in the pool of a jail's."""
-    return f"{dataset.partition('/')[0]}/warden/kept"
+    return f"{root_of(dataset)}/kept"
 
 
 def free_name(dataset: str, agent: str, service: str, facts: Facts) -> str:
@@ -47,7 +86,7 @@ def free_name(dataset: str, agent: str, service: str, facts: Facts) -> str:
 def put_aside(dataset: Dataset, name: str, agent: str, facts: Facts) -> Iterator[Command]:
     """Give the commands that move a jail's dataset to where it is kept; the jail must be stopped."""
     folder = folder_of(dataset.name)
-    above = folder.rpartition("/")[0]
+    above = root_of(dataset.name)
     if above not in facts.datasets:
         yield command(_ZFS, "create", "-p", "-o", f"mountpoint={AGENTS}", "-o", "canmount=off", above)
     if folder not in facts.datasets:

@@ -14,10 +14,9 @@ from warden.resources.change import Change, Guard, Note, Stage
 from warden.resources.commands import WARDEN, command, remove_file, sysrc_remove, sysrc_set
 from warden.resources.gateway import Aliases
 from warden.resources.host_rc_conf import bridge_variables, without_bridge
-from warden.resources.kept import AGENTS
+from warden.resources.kept import AGENTS, is_root
 from warden.resources.marks import INTERFACE_GROUP
 from warden.resources.pf_conf import without_hooks
-from warden.resources.storage import is_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +28,13 @@ if TYPE_CHECKING:
     from warden.resources.desired import Desired
 
 
-# what was kept of agents lies in there
+# What was kept of agents lies in there, and a snapshot may be somebody else's. One that is mounted can hold files.
 _TIDY = """\
-for folder in "$1" "$2"; do [ ! -d "$folder" ] || rmdir "$folder" 2> /dev/null; done; shift 2
-for dataset; do [ "$(zfs list -Hr -o name "$dataset")" != "$dataset" ] || zfs destroy "$dataset" || exit 1; done
+for folder in "$1" "$2"; do [ ! -d "$folder" ] || rmdir "$folder" 2> /dev/null; done; agents=$1; shift 2
+for dataset; do
+	all=$(zfs list -Hr -t all -o name,mountpoint,canmount,mounted "$dataset") || exit 1
+	[ "$all" != "$dataset	$agents	off	no" ] || zfs destroy "$dataset" || exit 1
+done
 """
 
 
@@ -87,7 +89,7 @@ def _pf(facts: Facts) -> Iterator[Finding]:
 
 
 def _storage(facts: Facts) -> Iterator[Finding]:
-    folders = [dataset.name for dataset in facts.datasets.values() if is_root(dataset.name)]
+    folders = [dataset.name for dataset in facts.datasets.values() if is_root(dataset, facts)]
     if folders or facts.keys:
         tidy = (command("/bin/sh", "-c", _TIDY, "sh", AGENTS, KEYS, *folders),)
         yield _change("storage", AGENTS, "the folders of agents' datasets and keys, as far as they are empty", tidy)

@@ -29,6 +29,13 @@ RCTL_CONF = "/etc/rctl.conf"
 _RCTL = "/usr/bin/rctl"
 _LIFT = 'test -z "$(rctl "$1")" || rctl -r "$1"'
 _MARK = "# warden: "
+_RESOURCES = ("memoryuse", "maxproc", "pcpu")
+"""What Limits has of memory, processes and cpu, as rctl(8) calls it."""
+# a jail that was started meanwhile has what its old rctl.conf said
+_SET = """\
+for resource in memoryuse maxproc pcpu; do rctl -r "$1:$resource:deny" 2> /dev/null; done; shift
+[ $# -eq 0 ] || rctl -a "$@"
+"""
 _BY_USER = f"{_MARK}{{agent}}"
 
 
@@ -128,11 +135,11 @@ def _of_jail(agent: DesiredAgent, jail: DesiredJail, facts: Facts) -> Iterator[F
     rules = _rules(subject, jail.limits)
     defined = facts.bastille_jails.get(jail.name)
     there = defined.limits if defined is not None else ()
-    at_boot = tuple(f"{rule}/jail" for rule in rules)
-    # rules of a jail that does not run yet, or is made anew, come with its start
-    running = jail.name in facts.running_jails
-    live = _set_live(subject, rules, tuple(line.removesuffix("/jail") for line in there), facts)
-    if at_boot == there and not (running and live):
+    # what an operator has limited besides is his
+    at_boot = [*(line for line in there if not _is_managed(subject, line)), *(f"{rule}/jail" for rule in rules)]
+    live = sorted(rule for rule in facts.rctl or () if _is_managed(subject, rule))
+    right_now = jail.name not in facts.running_jails or live == sorted(rules)
+    if sorted(at_boot) == sorted(there) and right_now:
         return
     text = "".join(f"{line}\n" for line in at_boot)
     yield Change(
@@ -142,8 +149,15 @@ def _of_jail(agent: DesiredAgent, jail: DesiredJail, facts: Facts) -> Iterator[F
         action="~" if there else "+",
         stage=Stage.AGENT,
         detail=", ".join(rule.removeprefix(f"{subject}:") for rule in rules) or "none any more",
-        commands=(*live, write_file(f"{JAILS}/{jail.name}/rctl.conf", text.encode())),
+        commands=(
+            write_file(f"{JAILS}/{jail.name}/rctl.conf", text.encode()),
+            command("/bin/sh", "-c", _SET, "sh", subject, *rules),
+        ),
     )
+
+
+def _is_managed(subject: str, rule: str) -> bool:
+    return rule.startswith(tuple(f"{subject}:{resource}:deny=" for resource in _RESOURCES))
 
 
 def of_new_jail(name: str, limits: Limits) -> Iterator[Command]:
@@ -161,7 +175,7 @@ def lift(name: str, facts: Facts) -> Iterator[Command]:
 
 
 def _amounts(limits: Limits) -> dict[str, int]:
-    amounts = {"memoryuse": limits.memory, "maxproc": limits.processes, "pcpu": limits.cpu}
+    amounts = dict(zip(_RESOURCES, (limits.memory, limits.processes, limits.cpu), strict=True))
     return {resource: amount for resource, amount in amounts.items() if amount is not None}
 
 

@@ -51,7 +51,7 @@ _HOST_KEY = '[ -s "$1.pub" ] || rm -f "$1"; exec /usr/sbin/service sshd keygen'
 # on the host: the jail's own files are written from inside
 _AUTHORIZE = """\
 read -r key < "$1" || { echo "$1 has no key; the next apply makes one" >&2; exit 1; }
-printf 'restrict %s\\n' "$key" | /usr/sbin/jexec -l "$2" /bin/sh -c '
+printf 'restrict %s\\n' "$key" | /usr/sbin/jexec -l -U root "$2" /bin/sh -c '
     umask 022
     cat > "$1.new" && chown root:wheel "$1.new" && chmod 0644 "$1.new" && mv -f "$1.new" "$1"' sh "$3"
 """
@@ -59,7 +59,7 @@ printf 'restrict %s\\n' "$key" | /usr/sbin/jexec -l "$2" /bin/sh -c '
 # on the host: what the jail says is taken for a key only if it looks like one
 _TRUST = """\
 umask 022
-/usr/sbin/jexec -l "$1" /usr/bin/head -c 400 "$2.pub" | {
+/usr/sbin/jexec -l -U root "$1" /usr/bin/head -c 400 "$2.pub" | {
     read -r kind key comment
     case $kind-$key in
     ssh-ed25519-*[!A-Za-z0-9+/=]*|ssh-ed25519-) kind= ;;

@@ -33,7 +33,8 @@ ASK = f"""\
 # ask JAIL QUESTION ADDRESS PORT VERSION RUNTIME AGENT; without a jail it is asked on the host
 ask() {{
 	( DB_PASSWORD=; [ ! -r {REGISTRY}/"$7".env ] || . {REGISTRY}/"$7".env; printf '%s\\n' "$DB_PASSWORD" ) |
-	timeout -k 1 15 ${{1:+jexec -l "$1"}} /bin/sh -c "$2" sh "$3" "$4" "$5" "$6" "$7" 2>/dev/null | head -c 65536
+	timeout -k 1 15 ${{1:+jexec -l -U root "$1"}} /bin/sh -c "$2" sh "$3" "$4" "$5" "$6" "$7" 2>/dev/null |
+	head -c 65536
 }}
 """
 
@@ -48,7 +49,9 @@ LIST_INSIDES = f"""\
 tell() {{
 	case $service in {_NUMBERED} *) return;; esac
 	[ -z "$name" ] || jls -j "$name" jid > /dev/null 2>&1 || return
-	ask "$name" "$question" "$address" "$port" "$version" "$runtime" "$agent" | sed "s/^/${{name:-{ON_HOST}$agent}} /"
+	# an answer without a last line end must not run into the next one
+	{{ ask "$name" "$question" "$address" "$port" "$version" "$runtime" "$agent"; echo; }} |
+		sed "s/^/${{name:-{ON_HOST}$agent}} /"
 }}
 for entry in {REGISTRY}/*.toml; do
 	[ -f "$entry" ] || continue
@@ -95,9 +98,11 @@ _FILE = re.compile(r"([0-7]{3,4}) (\S+:\S+) ([0-9a-f]{64}) (/.*)")
 def parse_insides(text: str) -> dict[str, Inside]:
     """Give what the insides tell, by the jails' names, from what LIST_INSIDES prints."""
     said: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    # at line feeds only, as sed(1) sees lines: what else ends a line for Python is a jail's to write
+    for line in text.split("\n"):
         name, _, answer = line.partition(" ")
-        said.setdefault(name, []).append(answer)
+        if answer:
+            said.setdefault(name, []).append(answer)
     return {name: _inside(answers) for name, answers in said.items()}
 
 

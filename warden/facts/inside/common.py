@@ -14,7 +14,12 @@ while case $role in *-*) true;; *) false;; esac; do role=${role%%-*}_${role#*-};
 IFS= read -r password || password=
 packages() { [ ! -x /usr/local/sbin/pkg ] || pkg query 'package %n %v' "$@" 2>/dev/null; }
 files() { for f; do [ ! -f "$f" ] || echo "file $(stat -f '%Lp %Su:%Sg' "$f") $(sha256 -q "$f") $f"; done; }
-variables() { for v; do sed -n "s/^\\($v\\)=\\"\\(.*\\)\\"\\$/variable \\1 \\2/p" /etc/rc.conf; done; }
+variables() {
+	for v; do
+		sed -n -e "s/^\\($v\\)=\\"\\(.*\\)\\"[[:space:]]*\\(#.*\\)*\\$/variable \\1 \\2/p" \\
+			-e "s/^\\($v\\)='\\(.*\\)'[[:space:]]*\\(#.*\\)*\\$/variable \\1 \\2/p" /etc/rc.conf
+	done
+}
 item() { echo "item $*"; }
 healthy() { echo healthy; exit 0; }
 ill() { echo "ill $*"; exit 0; }
