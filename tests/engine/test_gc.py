@@ -23,10 +23,11 @@ from tests.engine.conftest import (
     what_matters,
 )
 from warden.engine.apply import carry_out
+from warden.engine.errors import ConflictsError
 from warden.engine.gc import find_orphans, make_gc_plan
 from warden.facts.probe import read_facts
 from warden.host.fake.faults import Faults
-from warden.spec.model import Limits
+from warden.spec.model import JailSpec, Limits, ServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -257,3 +258,35 @@ def test_what_carries_no_mark_is_not_named() -> None:
     world.sh("sysrc", "nova_enable=YES")
     world.sh("pw", "useradd", "nova", "-m")
     assert orphans(world) == []
+
+
+def test_nothing_is_put_aside_below_somebody_elses_dataset() -> None:
+    world = lived_in()
+    assert world.apply(CLAWDIE).ok
+    leave_dataset(world)
+    for jail in ("clawdiegit", "clawdiecms", "clawdiedb", "clawdiellm"):
+        world.sh("bastille", "stop", jail)
+    world.sh("zfs", "destroy", "-rf", "zroot/warden")
+    world.sh("zfs", "create", "zroot/warden")
+    assert [one.id for one in make_gc_plan(world.facts()).conflicts] == ["dataset:zroot/warden"]
+    assert isinstance(gc(world).raised, ConflictsError)
+    assert "zroot/warden/kept" not in world.machine.datasets
+    assert "zroot/bastille/jails/novagit" in world.machine.datasets
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_hosts_postgresql_is_nobodys_orphan(*, alone: bool) -> None:
+    atlas = agent_spec("atlas", "10.0.1.0/24", ("git", "db"))
+    atlas = replace(atlas, jails={**atlas.jails, "db": JailSpec(settings=ServiceSettings(runtime="host"))})
+    world = fresh()
+    assert world.apply(spec_of(atlas) if alone else spec_of(TWO.agents["clawdie"], atlas)).ok
+    lose_entry(world)
+    data = world.machine.files.read("/var/db/postgres/data18/base/catalogue.json")
+    assert not [one for one in orphans(world) if "pg" in one or one.startswith("db:")]
+    plan = make_gc_plan(world.facts())
+    assert not [str(one) for change in plan.changes for one in change.commands if "pgdata_" in str(one)]
+    done = gc(world)
+    assert done.ok, done.trouble
+    assert {"zroot/warden/pgdata_18", "zroot/warden/pgwal_18"} <= world.machine.datasets.keys()
+    assert world.machine.files.read("/var/db/postgres/data18/base/catalogue.json") == data
+    assert world.sh("pgrep", "-u", "postgres")

@@ -35,7 +35,9 @@ from warden.engine.plan import (
 )
 from warden.facts.model import RunningJail
 from warden.facts.probe import read_facts
+from warden.host.fake import datasets
 from warden.host.fake.faults import Faults
+from warden.host.fake.machine import Pool
 from warden.resources.errors import RefusedError
 from warden.spec.model import JailSpec, Limits
 
@@ -541,3 +543,125 @@ def test_who_shares_a_model_goes_before_its_owner(world: World) -> None:
     assert world.apply(TWO).ok
     assert unnamed(spec_of(), world.facts()) == ["atlas", "clawdie"]
     assert unnamed(spec_of(agent_spec("vera")), world.facts()) == ["atlas", "clawdie"]
+
+
+# the dataset that all agents' lie below
+
+
+def foreign_root(world: World, *options: str) -> None:
+    """Somebody has a dataset where Warden's would be, with a plain file in it."""
+    world.sh("zfs", "create", *options, "zroot/warden")
+    folder = world.sh("zfs", "get", "-H", "-o", "value", "mountpoint", "zroot/warden").strip()
+    if folder != "none":
+        world.machine.files.write(f"{folder}/theirs", b"precious")
+
+
+@pytest.mark.parametrize("options", [(), ("-o", "mountpoint=/srv/warden"), ("-o", "mountpoint=none")])
+def test_somebody_elses_root_of_datasets_is_a_conflict_and_stays(world: World, options: tuple[str, ...]) -> None:
+    foreign_root(world, *options)
+    before, properties = what_matters(world.machine), dict(world.machine.datasets["zroot/warden"].properties)
+    plan = world.plan(ONE)
+    assert [(one.id, one.replaceable) for one in plan.conflicts] == [("dataset:zroot/warden", False)]
+    assert "zfs rename zroot/warden zroot/NAME" in plan.conflicts[0].hint
+    assert isinstance(world.apply(ONE).raised, ConflictsError)
+    assert differences(what_matters(world.machine), before) == []
+    assert world.machine.datasets["zroot/warden"].properties == properties
+    world.sh("zfs", "rename", "zroot/warden", "zroot/theirs")
+    assert world.apply(ONE).ok
+
+
+def test_a_root_of_bastilles_is_not_renamed_without_a_word_about_its_settings(world: World) -> None:
+    facts = world.facts("atlas")
+    moved = {
+        name.replace("zroot/bastille", "zroot/warden"): replace(
+            dataset, name=name.replace("zroot/bastille", "zroot/warden")
+        )
+        for name, dataset in facts.datasets.items()
+    }
+    plan = make_plan(ONE, ["atlas"], replace(facts, datasets=moved))
+    assert [one.id for one in plan.conflicts] == ["dataset:zroot/warden"]
+    assert "bastille_zfs_prefix" in plan.conflicts[0].hint
+
+
+def test_a_root_of_wardens_that_was_moved_is_a_conflict_that_says_where_it_belongs(world: World) -> None:
+    assert world.apply(ONE).ok
+    for jail in ("atlasgit", "atlasdb"):
+        world.sh("bastille", "stop", jail)
+    world.sh("zfs", "set", "mountpoint=/srv/agents", "zroot/warden")
+    conflict = world.plan(ONE).conflicts[0]
+    assert conflict.id == "dataset:zroot/warden"
+    world.sh(*conflict.hint.partition("was it Warden's: ")[2].split())
+    assert world.apply(ONE).ok
+
+
+def test_the_root_that_earlier_versions_made_for_what_they_kept_is_taken(world: World) -> None:
+    world.sh("zfs", "create", "-o", "mountpoint=none", "zroot/warden")
+    world.sh("zfs", "create", "-o", "readonly=on", "zroot/warden/kept")
+    done = world.apply(ONE)
+    assert done.ok, done.trouble
+    assert world.facts().datasets["zroot/warden"].mountpoint == "/var/db/warden"
+    assert world.plan(ONE).empty
+
+
+def test_nothing_is_kept_below_somebody_elses_dataset(world: World) -> None:
+    """An agent of before there were datasets has jails only, and the name may be somebody's."""
+    assert world.apply(ONE).ok
+    for jail in ("atlasgit", "atlasdb"):
+        world.sh("bastille", "stop", jail)
+    world.sh("zfs", "destroy", "-rf", "zroot/warden")
+    foreign_root(world)
+    before = what_matters(world.machine)
+    done = run(world, destroying("atlas"))
+    assert isinstance(done.raised, ConflictsError)
+    assert differences(what_matters(world.machine), before) == []
+    assert run(world, destroying("atlas", keep=False)).ok
+    assert world.machine.files.read("/zroot/warden/theirs") == b"precious"
+
+
+def other_pool(world: World) -> None:
+    world.machine.pools["tank"] = Pool("tank", size=1 << 34, allocated=0)
+    datasets.create(world.machine, "tank")
+
+
+def test_the_last_agents_end_destroys_no_root_that_is_not_wardens(world: World) -> None:
+    other_pool(world)
+    world.sh("zfs", "create", "tank/warden")
+    world.machine.files.write("/tank/warden/theirs", b"precious")
+    assert world.apply(ONE).ok
+    assert run(world, destroying("atlas", keep=False)).ok
+    assert "zroot/warden" not in world.machine.datasets
+    assert world.machine.files.read("/tank/warden/theirs") == b"precious"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        ("zfs", "create", "-o", "mountpoint=none", "zroot/warden/theirs"),
+        ("zfs", "snapshot", "zroot/warden@theirs"),
+        ("sh", "-c", "zfs set canmount=on zroot/warden && zfs mount zroot/warden"),
+    ],
+)
+def test_the_last_agents_end_leaves_a_root_that_holds_something(world: World, use: tuple[str, ...]) -> None:
+    assert world.apply(ONE).ok
+    if use[0] == "sh":
+        purge = make_destroy_plan(TWO.network, "atlas", world.facts("atlas"), keep_data=False)
+        tidy = next(one for one in purge.changes if one.id == "storage:/var/db/warden")
+        world.sh("zfs", "destroy", "-rf", "zroot/warden/atlas")
+        world.sh(*use)
+        for one in tidy.commands:
+            world.sh(*one.argv)
+    else:
+        world.sh(*use)
+        done = run(world, destroying("atlas", keep=False))
+        assert done.ok, done.trouble
+    assert "zroot/warden" in world.machine.datasets
+
+
+def test_an_unmarked_dataset_of_an_agents_name_goes_only_where_warden_begins_them(world: World) -> None:
+    assert world.apply(ONE).ok
+    other_pool(world)
+    world.sh("zfs", "create", "-p", "tank/warden/atlas")
+    world.machine.files.write("/tank/warden/atlas/theirs", b"precious")
+    world.sh("zfs", "destroy", "-rf", "zroot/warden/atlas")
+    assert run(world, destroying("atlas", keep=False)).ok
+    assert world.machine.files.read("/tank/warden/atlas/theirs") == b"precious"

@@ -492,3 +492,126 @@ def test_rc_conf_of_a_jail_may_be_written_in_other_ways(served: World) -> None:
     served.sh("/usr/sbin/jexec", "atlascms", "/bin/sh", "-c", rc_conf)
     assert "nginx_enable='YES'" in served.sh("/usr/sbin/jexec", "atlascms", "/bin/cat", "/etc/rc.conf")
     assert served.plan(SERVED).empty
+
+
+def below(world: World, folder: str) -> list[str]:
+    """Give what is in a folder of the host's that a dataset is mounted over."""
+    files, datasets = world.machine.files, world.machine.datasets
+    above = datasets[max((name for name in datasets if folder.startswith(f"/var/db/{name[6:]}/")), key=len)]
+    node = files.trees[above.name].children.get(folder.rpartition("/")[2])
+    return sorted(node.children) if node is not None else []
+
+
+def test_a_dataset_that_is_not_mounted_is_mounted_before_anything_is_made_in_its_place(served: World) -> None:
+    before = contents(served)
+    served.sh("/usr/local/bin/bastille", "stop", "atlasdb")
+    served.sh("/sbin/zfs", "umount", "zroot/warden/atlas/pgdata18")
+    storage = served.plan(SERVED).changes[0]
+    assert (storage.id, storage.action, storage.reason) == ("storage:atlas", "~", "pgdata18 was not mounted")
+    assert [one.argv for one in storage.commands] == [("/sbin/zfs", "mount", "zroot/warden/atlas/pgdata18")]
+    cut = served.apply(SERVED)
+    assert cut.ok, cut.trouble
+    assert below(served, "/var/db/warden/atlas/pgdata18") == []
+    assert contents(served) == before
+    assert ill(served) == {}
+    assert served.plan(SERVED).empty
+
+
+@pytest.mark.parametrize("dataset", ["zroot/warden/atlas/pgdata18", "zroot/warden/atlas"])
+def test_a_mount_that_failed_at_boot_is_made_good_and_the_jails_get_what_is_theirs(served: World, dataset: str) -> None:
+    before, others = contents(served), pids(served, "clawdie")
+    served.sh("/sbin/zfs", "set", "canmount=noauto", dataset)
+    served.reboot()
+    served.sh("/bin/sleep", "60")
+    served.sh("/sbin/zfs", "set", "canmount=on", dataset)
+    others = pids(served, "clawdie")
+    change = served.plan(SERVED).changes[0]
+    assert change.id == "storage:atlas"
+    assert "was not mounted" in change.reason
+    cut = served.apply(SERVED)
+    assert cut.ok, cut.trouble
+    assert contents(served) == before
+    assert ill(served) == {}
+    assert pids(served, "clawdie") == others
+    assert served.plan(SERVED).empty
+    served.reboot()
+    served.sh("/bin/sleep", "60")
+    assert served.plan(SERVED).empty
+
+
+def test_a_dataset_that_was_moved_comes_back_with_what_it_holds(served: World) -> None:
+    before = contents(served)
+    served.sh("/usr/local/bin/bastille", "stop", "atlasdb")
+    served.sh("/sbin/zfs", "set", "mountpoint=/srv/db", "zroot/warden/atlas/pgdata18")
+    cut = served.apply(SERVED)
+    assert cut.ok, cut.trouble
+    assert contents(served) == before
+    assert served.plan(SERVED).empty
+
+
+def test_the_hosts_databases_are_mounted_before_their_server_starts() -> None:
+    world, spec = World(make("ready")), spec_of(on_host("atlas", "10.0.1.0/24"))
+    assert world.apply(spec).ok
+    before = contents(world)
+    world.sh("/usr/sbin/service", "postgresql", "stop")
+    world.sh("/sbin/zfs", "umount", "zroot/warden/pgdata_18")
+    cut = world.apply(spec)
+    assert cut.ok, cut.trouble
+    assert contents(world) == before
+    assert world.plan(spec).empty
+
+
+def test_an_agent_that_has_databases_on_the_host_only_has_a_place_for_them() -> None:
+    only = replace(with_settings(agent_spec("atlas", "10.0.1.0/24", ("db",), command=None), "db", runtime="host"))
+    world = World(make("ready"))
+    cut = world.apply(spec_of(only))
+    assert cut.ok, cut.trouble
+    assert world.plan(spec_of(only)).empty
+
+
+def foreign_cluster(world: World, version: int, *, running: bool) -> str:
+    """Somebody has a cluster that rc.conf says nothing of; give its folder."""
+    folder = f"/var/db/postgres/data{version}"
+    world.sh("/usr/bin/env", "ASSUME_ALWAYS_YES=yes", "/usr/sbin/pkg", "install", "-y", f"postgresql{version}-server")
+    flags = "postgresql_initdb_flags=--encoding=UTF8 --locale=C.UTF-8"
+    world.sh("/usr/sbin/sysrc", flags, f"postgresql_data={folder}")
+    world.sh("/usr/sbin/service", "postgresql", "oneinitdb")
+    if running:
+        world.sh("/usr/sbin/service", "postgresql", "onestart")
+    world.sh("/usr/sbin/sysrc", "-x", "postgresql_initdb_flags", "postgresql_data")
+    return folder
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_cluster_that_rc_conf_says_nothing_of_is_not_covered(*, running: bool) -> None:
+    world, spec = World(make("ready")), spec_of(on_host("atlas", "10.0.1.0/24"))
+    folder = foreign_cluster(world, 18, running=running)
+    before, server = (
+        world.machine.files.read(f"{folder}/base/catalogue.json"),
+        world.sh("/usr/bin/pgrep", "-u", "postgres", fails=True),
+    )
+    cut = world.apply(spec)
+    assert not cut.ok
+    assert f"{folder} is not empty" in cut.trouble
+    assert "zroot/warden/pgdata_18" not in world.machine.datasets
+    assert "postgresql" not in world.machine.files.text("/etc/rc.conf")
+    assert world.machine.files.read(f"{folder}/base/catalogue.json") == before
+    assert world.sh("/usr/bin/pgrep", "-u", "postgres", fails=True) == server
+    if running:
+        world.sh("/bin/sh", "-c", f"su -m postgres -c '/usr/local/bin/pg_ctl -D {folder} -s -m fast stop'")
+    world.sh("/bin/mv", folder, f"{folder}.old")
+    cut = world.apply(spec)
+    assert cut.ok, cut.trouble
+    assert world.machine.files.read(f"{folder}.old/base/catalogue.json") == before
+
+
+def test_a_server_of_another_version_on_the_host_is_not_stopped() -> None:
+    world, spec = World(make("ready")), spec_of(on_host("atlas", "10.0.1.0/24"))
+    folder = foreign_cluster(world, 17, running=True)
+    server = world.sh("/usr/bin/pgrep", "-u", "postgres", fails=True)
+    cut = world.apply(spec)
+    assert not cut.ok
+    assert f"runs on the host, with its data in {folder}" in cut.trouble
+    assert 'runtime = "jail"' in cut.trouble
+    assert world.sh("/usr/bin/pgrep", "-u", "postgres", fails=True) == server
+    assert "zroot/warden/pgdata_18" not in world.machine.datasets

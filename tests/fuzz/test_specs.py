@@ -193,8 +193,9 @@ def reads_back(agent: AgentSpec, command: Command) -> None:
     elif path == f"/usr/local/etc/rc.d/{agent.name}":
         assert_script(agent, text)
     else:
-        # pf's rules, tables and the like: the bridge's name and the agent's stand in them, both checked
-        assert all(is_plain(word) for word in re.findall(rf"[^\s\"/]*{MARK}[^\s\"/]*", text)), command
+        # pf's rules, tables and the like: the bridge's name and the agent's stand in them, both checked; nginx ends
+        # what it reads with a semicolon
+        assert all(is_plain(word.removesuffix(";")) for word in re.findall(rf"[^\s\"/]*{MARK}[^\s\"/]*", text)), command
 
 
 def assert_script(agent: AgentSpec, script: str) -> None:

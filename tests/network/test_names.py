@@ -24,7 +24,7 @@ SERVICES = ("git", "cms", "db", "llama-cpp", "ollama", "w01", "w49")
 agent_names = st.from_regex(AGENT_NAME, fullmatch=True).map(lambda name: name[:24].rstrip("-"))
 
 
-@pytest.mark.parametrize("name", ["a", "atlas", "dev-qwen", "a1-b2-3", "x" * 24])
+@pytest.mark.parametrize("name", ["pg", "pgx-1", "a-pg", "postgres-1", "a", "atlas", "dev-qwen", "a1-b2-3", "x" * 24])
 def test_good_agent_names(name: str) -> None:
     check_agent_name(name)
 
@@ -44,6 +44,11 @@ def test_good_agent_names(name: str) -> None:
         ("1st", "begin with a letter", "'st'"),
         ("x" * 25, "25 characters; 24 is the most", repr("x" * 24)),
         ("system", "reserved word", "another name"),
+        ("postgres", "superuser of PostgreSQL", "another name"),
+        ("public", "cannot be the name of a role of PostgreSQL", "another name"),
+        ("none", "cannot be the name of a role of PostgreSQL", "another name"),
+        ("pg-monitor", "would be a role pg_...", "another name"),
+        ("PG-monitor", "capital letters", "another name"),
         ("kept", "where those of agents that are gone are kept", "another name"),
         ("Priority", "capital letters", "another name"),
         ("čšž", "other characters", "another name"),

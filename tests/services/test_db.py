@@ -121,7 +121,11 @@ def test_no_password_is_asked_for_by_name_only_and_never_a_word_of_a_command() -
 
 
 @pytest.mark.parametrize(
-    "script", [HEAD + QUESTION, db.MAKE_CLUSTER, db_sql.APPLY, db_sql.WITH_PASSWORD, host_db.LISTEN]
+    "script",
+    [
+        *(HEAD + QUESTION, db.STOP_OTHERS, db.MAKE_CLUSTER, db_sql.APPLY, db_sql.WITH_PASSWORD),
+        *(host_db.LISTEN, host_db.IS_FREE, host_db.IS_ALONE),
+    ],
 )
 def test_the_scripts_are_sound(script: str, require_tool: Callable[[str], str]) -> None:
     shellcheck = require_tool("shellcheck")

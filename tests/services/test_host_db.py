@@ -159,3 +159,14 @@ def test_its_scripts_are_those_of_a_jails_server() -> None:
     assert not [
         word for command in (*setup.prepare, *setup.check, *setup.finish) for word in command.argv if "jexec" in word
     ]
+
+
+def test_only_a_jails_server_of_another_version_makes_room(rehearsal: Rehearsal) -> None:
+    agent = agent_with(database_jail(), "atlas", subnet="10.0.1.0/24", storage="zroot/warden/atlas")
+    assert db.STOP_OTHERS in "".join(db.setup(agent, database_jail()).prepare[0].argv)
+    assert not [word for one in host_db.setup([ATLAS], "zroot").prepare for word in one.argv if "pg_ctl" in word]
+    rehearsal.set_up(ATLAS)
+    pids = rehearsal.pids()
+    (prepare,) = host_db.setup([tenant("atlas", "10.0.1.0/24", version=17)], "zroot").prepare
+    reply = run_program(Call(rehearsal.machine, prepare.argv, b"", {}))
+    assert rehearsal.pids() == pids, reply

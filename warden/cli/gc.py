@@ -32,7 +32,7 @@ def gc(file: Path | None, env_file: Path | None, host: str | None, *, as_json: b
     """
     targets, _ = host_targets(file, env_file, host)
     jobs = [
-        Job(target=target, read=partial(read_facts, agents=()), make=make_gc_plan, what="sweeping up")
+        Job(target=target, read=partial(read_facts, agents=(), ask_jails=False), make=make_gc_plan, what="sweeping up")
         for target in targets
     ]
     return change_hosts(jobs, ask=None if yes else ask_to_apply, as_json=as_json)

@@ -43,7 +43,7 @@ def probe(file: Path | None, env_file: Path | None, host: str | None, *, as_json
             _print(target.label, facts, unfit)
         return REFUSED if unfit else 0
 
-    return for_each(targets, partial(read_facts, agents=()), show)
+    return for_each(targets, partial(read_facts, agents=(), ask_jails=False), show)
 
 
 def _print(label: str, facts: Facts, unfit: tuple[Unfit, ...]) -> None:

@@ -42,7 +42,8 @@ def backup(name: str, file: Path | None, env_file: Path | None, host: str | None
     def make(facts: Facts) -> Plan:
         return make_backup_plan(name, facts, stamp)
 
-    job = Job(target=targets[number], read=partial(read_facts, agents=[name]), make=make, what=f"backing up {name}")
+    read = partial(read_facts, agents=[name], ask_jails=False)
+    job = Job(target=targets[number], read=read, make=make, what=f"backing up {name}")
     statuses[number] = change_hosts([job], ask=None, as_json=as_json)
     return first_status(statuses)
 

@@ -104,7 +104,7 @@ def create(
     number, _ = found
     job = Job(
         target=targets[number],
-        read=partial(read_facts, agents=[agent]),
+        read=partial(read_facts, agents=[agent], ask_jails=False),
         make=partial(make_create_plan, network.bridge, agent, order),
         what=f"making workers of {agent}",
     )
@@ -134,7 +134,7 @@ def list_workers(agent: str, file: Path | None, env_file: Path | None, host: str
             _show(target, facts, None, as_json=as_json)
             return 0
 
-        return for_each(targets, partial(read_facts, agents=()), show)
+        return for_each(targets, partial(read_facts, agents=(), ask_jails=False), show)
     found, statuses = find_agent(targets, agent)
     if found is not None:
         number, facts = found
@@ -199,7 +199,7 @@ def destroy(
     check_names(agent, names, facts)
     job = Job(
         target=targets[number],
-        read=partial(read_facts, agents=[agent]),
+        read=partial(read_facts, agents=[agent], ask_jails=False),
         make=partial(make_worker_destroy_plan, network.bridge, agent, None if everyone else names),
         what=f"destroying workers of {agent}",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from warden.engine.doctor_finding import APPLY, Trouble, findings
 from warden.engine.doctor_host import gateway_address, is_on
-from warden.engine.serving import NO_MODEL, host_serving, serving
+from warden.engine.serving import NO_LOGIN, NO_MODEL, host_serving, serving
 from warden.engine.worker import read_workers
 from warden.facts.jails import JAILS
 from warden.facts.keys import FOLDER as KEYS
@@ -38,6 +38,7 @@ _BOOTSTRAP = "bootstrap a release that has pkg(8) (bastille bootstrap RELEASE), 
 def check_agent(agent: RegisteredAgent, facts: Facts, vitals: Vitals, bridge: str) -> Iterator[Finding]:
     """Look at one agent that is registered."""
     name = agent.name
+    no_password = PASSWORD not in facts.environments.get(name, {})  # said of the secrets
     yield from findings(
         "gateway", f"{agent.gateway} on {bridge}, now and at boot", _gateway(agent, facts, bridge), name
     )
@@ -46,11 +47,13 @@ def check_agent(agent: RegisteredAgent, facts: Facts, vitals: Vitals, bridge: st
         yield from findings(f"jail {jail.name}", fine, _jail(agent, jail, facts, vitals, bridge), name)
         if _is_at_its_address(jail, facts):
             how = serving(jail, facts)
-            yield from findings(jail.service, f"{how.version} is healthy", _serving(jail, how), name)
+            yield from findings(
+                jail.service, f"{how.version} is healthy", _serving(jail, how, no_password=no_password), name
+            )
     if agent.host_db is not None:
         how = host_serving(agent, agent.host_db, facts)
-        trouble = [Trouble(message=f"on the host: {how.why}", mend=APPLY)] if how.state == "ill" else []
-        yield from findings("db", f"{how.version} on the host is healthy", trouble, name)
+        ill = [Trouble(message=f"on the host: {how.why}", mend=APPLY)] if how.state == "ill" else []
+        yield from findings("db", f"{how.version} on the host is healthy", iter(ill), name)
     for worker in read_workers(facts, name):
         yield from findings(f"worker {worker.name}", f"{worker.address}, {worker.state}", _worker(worker), name)
     if agent.user is not None:
@@ -132,10 +135,10 @@ def _worker(worker: WorkerStatus) -> Iterator[Trouble]:
         yield Trouble(message="its create was cut off", mend=destroy, status="warning")
 
 
-def _serving(jail: RegisteredJail, how: Serving) -> Iterator[Trouble]:
+def _serving(jail: RegisteredJail, how: Serving, *, no_password: bool) -> Iterator[Trouble]:
     if how.state == "warning":
         yield Trouble(message=f"{jail.name}: {how.why}", mend=_MENDS.get(how.why, _BOOTSTRAP), status="warning")
-    elif how.state == "ill":
+    elif how.state == "ill" and not (how.why == NO_LOGIN and no_password):
         yield Trouble(message=f"{jail.name} is not healthy: {how.why}", mend=APPLY)
 
 

@@ -59,6 +59,7 @@ def _findings(facts: Facts) -> Iterator[Finding]:
         *limits.orphans(facts),  # before their users: a rule of one that is gone could not be taken away any more
         *_users(facts),
     ]
+    yield from _in_the_way(jails, facts)
     # one after the other, and none of it any agent's
     yield from (
         replace(finding, agent=None, stage=Stage.FIRST) if isinstance(finding, Change) else replace(finding, agent=None)
@@ -122,6 +123,13 @@ def _storage(facts: Facts) -> Iterator[Finding]:
         own = storage.own_of(name, facts)
         if own is not None:
             yield from storage.removal(own, name, facts, keep_data=True)
+
+
+def _in_the_way(jails: dict[str, str], facts: Facts) -> Iterator[Finding]:
+    """Give what stands where that would be kept which is put aside."""
+    datasets = kept.jail_datasets(facts)
+    storages = [own.name for name in _names(facts) if (own := storage.own_of(name, facts)) is not None]
+    return kept.in_the_way([*(datasets[name].name for name in jails), *storages], facts)
 
 
 def _keys(facts: Facts) -> Iterator[Change]:

@@ -13,6 +13,8 @@ from warden.spec.model import DEFAULT_POSTGRESQL
 if TYPE_CHECKING:
     from warden.facts.model import Facts, HostDatabase, RegisteredAgent, RegisteredJail
 
+NO_LOGIN = "the agent cannot log in with its password"
+"""What is wrong with a database that answers, and not to the agent."""
 NO_MODEL = "no model"
 """What a server of local models says that has been given none: it was set up as far as that goes."""
 
@@ -37,16 +39,24 @@ def serving(jail: RegisteredJail, facts: Facts) -> Serving:
     version = inside.packages.get(_package(jail))
     if version is None and jail.release not in facts.releases_with_pkg:
         return Serving(state="warning", why=f"empty: {jail.release} has no pkg(8) to install anything with")
-    if inside.ill == NO_MODEL:
+    ill = inside.ill or (_no_login(inside) if jail.service == "db" else "")
+    without_model = jail.service == "ollama" and not any(item.startswith("model ") for item in inside.items)
+    if ill == NO_MODEL or (without_model and not ill):
         return Serving(state="warning", version=version, why=NO_MODEL)
-    return Serving(state="ill" if inside.ill else "healthy", version=version, why=inside.ill)
+    return Serving(state="ill" if ill else "healthy", version=version, why=ill)
 
 
 def host_serving(agent: RegisteredAgent, db: HostDatabase, facts: Facts) -> Serving:
     """Give how the host's PostgreSQL is for an agent that has its databases there."""
     inside = facts.inside.get(f"{ON_HOST}{agent.name}", Inside(ill="it does not answer"))
     version = inside.packages.get(f"postgresql{db.version}-server")
-    return Serving(state="ill" if inside.ill else "healthy", version=version, why=inside.ill)
+    ill = inside.ill or _no_login(inside)
+    return Serving(state="ill" if ill else "healthy", version=version, why=ill)
+
+
+def _no_login(inside: Inside) -> str:
+    """Say that an agent cannot log in to its databases, though the server answers; '' where it can."""
+    return "" if "login works" in inside.items else NO_LOGIN
 
 
 def _package(jail: RegisteredJail) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from warden.engine.plan import PlannedAgent, make_plan, plan_of
 from warden.facts.zfs import BACKUP_PROPERTY
+from warden.resources import kept
 from warden.resources.change import Change, Note, Stage
 from warden.resources.commands import command
 from warden.resources.errors import RefusedError
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from warden.facts.model import Facts
     from warden.resources.change import Finding
     from warden.spec.model import Spec
-
-# taken once: a run after a cut-off finds that it is there
-_SNAPSHOT = '/sbin/zfs list -H -t snapshot "$1" > /dev/null 2>&1 || /sbin/zfs snapshot -r "$@"'
 
 
 def make_backup_plan(agent: str, facts: Facts, stamp: str) -> Plan:
@@ -58,7 +56,7 @@ def _backup(agent: str, facts: Facts, stamp: str) -> Iterator[Finding]:
             detail=snapshot,
             reason="one snapshot of all datasets: databases and their logs fit together",
             commands=(
-                command("/bin/sh", "-c", _SNAPSHOT, "sh", snapshot, *(f"{name}@warden-{stamp}" for name in shared)),
+                kept.snapshot(snapshot, *(f"{name}@warden-{stamp}" for name in shared)),
                 command("/sbin/zfs", "set", f"{BACKUP_PROPERTY}={stamp}", own.name),
             ),
         )

@@ -59,7 +59,7 @@ class _Question:
     secret: bool = False
 
 
-def _questions(agents: Iterable[str]) -> dict[str, _Question]:
+def _questions(agents: Iterable[str], *, ask_jails: bool) -> dict[str, _Question]:
     pfctl = "/sbin/pfctl"
     anchored = (pfctl, "-a", ANCHOR)
     scripts = tuple(f"usr/local/etc/rc.d/{agent}" for agent in sorted(set(agents)))
@@ -68,6 +68,7 @@ def _questions(agents: Iterable[str]) -> dict[str, _Question]:
         for name in TABLES
     }
     maybe = frozenset({0, 1})
+    insides = _Question(argv=("/bin/sh", "-c", LIST_INSIDES, "sh", *QUESTIONS.values()))
     return {
         "release": _Question(argv=("/bin/freebsd-version",)),
         "user": _Question(argv=("/usr/bin/id", "-u")),
@@ -87,7 +88,7 @@ def _questions(agents: Iterable[str]) -> dict[str, _Question]:
         "bastille": _Question(argv=("/usr/local/bin/bastille", "--version"), answers=frozenset({0, 126, NOT_FOUND})),
         "releases": _Question(argv=("/bin/ls", "/usr/local/bastille/releases"), answers=maybe),
         "releases with pkg": _Question(argv=("/bin/sh", "-c", _LIST_WITH_PKG), answers=frozenset({0, 1, 2})),
-        "insides": _Question(argv=("/bin/sh", "-c", LIST_INSIDES, "sh", *QUESTIONS.values())),
+        **({"insides": insides} if ask_jails else {}),
         "keys": _Question(argv=("/bin/sh", "-c", LIST_KEYS)),
         "rctl": _Question(argv=("/usr/bin/rctl",), answers=frozenset({0, 1, 126, NOT_FOUND})),
         "datasets": _Question(
@@ -111,12 +112,14 @@ def _questions(agents: Iterable[str]) -> dict[str, _Question]:
     }
 
 
-def read_facts(host: Host, agents: Iterable[str]) -> Facts:
+def read_facts(host: Host, agents: Iterable[str], *, ask_jails: bool = True) -> Facts:
     """Read a host in one round trip. `agents` are the names whose rc.d scripts are to be compared.
+
+    `ask_jails` is False where it does not matter what runs in the jails: each of them takes its time to answer.
 
     Raises FactsError where the host is no FreeBSD, or where an answer is not understood.
     """
-    questions = _questions(agents)
+    questions = _questions(agents, ask_jails=ask_jails)
     commands = [Command(argv=question.argv, secret=question.secret) for question in questions.values()]
     results = dict(zip(questions, host.run(commands, stop_on_error=False), strict=True))
     if not results["release"].ok:
@@ -175,7 +178,7 @@ def _facts(address: str, results: Mapping[str, Result]) -> Facts:
         host_record=parse_host_record(record.text) if record else HostRecord(),
         environments=_environments(files),
         digest="",
-        inside=parse_insides(out["insides"]),
+        inside=parse_insides(out.get("insides", "")),
         keys=parse_keys(out["keys"]),
         rctl=frozenset(out["rctl"].split()) if results["rctl"].ok else None,
         releases_with_pkg=frozenset(out["releases with pkg"].split()),

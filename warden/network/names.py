@@ -35,6 +35,12 @@ _OF_THE_HOST = {
 }
 """Names that no rc.d script and no user of FreeBSD has, and that an agent cannot have all the same."""
 
+_OF_POSTGRESQL = {
+    "postgres": "would be the superuser of PostgreSQL: an agent's role has its name",
+    **dict.fromkeys(("public", "none"), "cannot be the name of a role of PostgreSQL, and an agent's role has its name"),
+}
+_OF_POSTGRESQL_PREFIX = "pg-"
+
 JAIL_NAME_MAX = 11
 """A longer one loses its interface name: `e0a_NAME` has 15 characters at most (IFNAMSIZ)."""
 
@@ -65,18 +71,21 @@ def check_agent_name(name: str) -> None:
 
 
 def _agent_name_refusal(name: str) -> str | None:
-    taken = RESERVED_AGENT_NAMES | _OF_THE_HOST.keys()
-    if AGENT_NAME.fullmatch(name) and len(name) <= AGENT_NAME_MAX and name not in taken:
+    taken = RESERVED_AGENT_NAMES | _OF_THE_HOST.keys() | _OF_POSTGRESQL.keys()
+    is_free = name not in taken and not name.startswith(_OF_POSTGRESQL_PREFIX)
+    if AGENT_NAME.fullmatch(name) and len(name) <= AGENT_NAME_MAX and is_free:
         return None
     refusals = (
         (not name, "is empty"),
         (name in RESERVED_AGENT_NAMES, "is a reserved word"),
         (name in _OF_THE_HOST, _OF_THE_HOST.get(name, "")),
+        (name in _OF_POSTGRESQL, _OF_POSTGRESQL.get(name, "")),
         (re.search(r"[A-Z]", name), "has capital letters"),
         (re.search(r"[^a-z0-9-]", name), "has other characters than letters, digits and hyphens"),
         (not re.match(r"[a-z]", name), "does not begin with a letter"),
         (not AGENT_NAME.fullmatch(name), "has a hyphen that is not between two letters or digits"),
-        (True, f"has {len(name)} characters; {AGENT_NAME_MAX} is the most"),
+        (len(name) > AGENT_NAME_MAX, f"has {len(name)} characters; {AGENT_NAME_MAX} is the most"),
+        (True, "would be a role pg_..., and PostgreSQL keeps those names to itself"),
     )
     return next(reason for holds, reason in refusals if holds)
 

@@ -125,6 +125,11 @@ class DesiredAgent:
     notes: tuple[str, ...] = ()
     workers: Mapping[str, RegisteredWorker] = field(default_factory=dict)
 
+    @property
+    def owner(self) -> str:
+        """Whose the agent's own files are: its command's user's, or root's where it has no command."""
+        return self.service.user if self.service is not None else "root"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:

@@ -14,6 +14,7 @@ from warden.facts.jails import JAILS
 from warden.facts.zfs import AGENT_PROPERTY
 from warden.resources.change import Conflict
 from warden.resources.commands import BASTILLE_LOCK, command, one_at_a_time
+from warden.spec.model import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,8 +29,8 @@ _ZFS = "/sbin/zfs"
 # the folder that it was mounted on would look to Bastille like a jail
 _MOVE = '/sbin/zfs rename -f "$1" "$2" || exit 1; test ! -d "$3" || rmdir "$3"'
 # taken once: a run after a cut-off finds that it is there
-_SNAPSHOT = '/sbin/zfs list -H -t snapshot "$1" > /dev/null 2>&1 || /sbin/zfs snapshot -r "$1"'
-_NAME = r"(git|cms|db|llama-cpp|ollama|data)-\d+"
+_SNAPSHOT = '/sbin/zfs list -H -t snapshot "$1" > /dev/null 2>&1 || /sbin/zfs snapshot -r "$@"'
+_NAME = rf"({'|'.join((*SERVICES, 'data'))})-\d+"
 
 
 def root_of(dataset: str) -> str:
@@ -100,9 +101,14 @@ def finish(name: str, agent: str) -> Iterator[Command]:
     """Give the commands for a dataset that was moved already: it is no jail's any more."""
     yield command(_ZFS, "inherit", "-r", "mountpoint", name)
     yield command(_ZFS, "set", f"{KEPT_PROPERTY}={agent}", name)
-    yield command("/bin/sh", "-c", _SNAPSHOT, "sh", f"{name}@destroyed")
+    yield snapshot(f"{name}@destroyed")
     # last: as long as it has this mark, a run after a cut-off finds that it is not finished
     yield command(_ZFS, "inherit", "-r", AGENT_PROPERTY, name)
+
+
+def snapshot(*names: str) -> Command:
+    """Give the command that takes snapshots with all below them, at one moment: zfs-snapshot(8)."""
+    return command("/bin/sh", "-c", _SNAPSHOT, "sh", *names)
 
 
 def is_kept(dataset: str) -> bool:

@@ -38,7 +38,7 @@ def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     for agent in desired.agents.values():
         if "git" not in agent.jails:
             continue
-        owner = agent.service.user if agent.service else "root"
+        owner = agent.owner
         there = facts.keys.get(agent.name)
         if there is not None and there.owner == owner:
             continue

@@ -33,10 +33,9 @@ _RESOURCES = ("memoryuse", "maxproc", "pcpu")
 """What Limits has of memory, processes and cpu, as rctl(8) calls it."""
 # a jail that was started meanwhile has what its old rctl.conf said
 _SET = """\
-for resource in memoryuse maxproc pcpu; do rctl -r "$1:$resource:deny" 2> /dev/null; done; shift
+for resource in {}; do rctl -r "$1:$resource:deny" 2> /dev/null; done; shift
 [ $# -eq 0 ] || rctl -a "$@"
-"""
-_BY_USER = f"{_MARK}{{agent}}"
+""".format(" ".join(_RESOURCES))
 
 
 def check(desired: Desired, facts: Facts) -> None:
@@ -69,13 +68,13 @@ def user_changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
     live: list[Command] = []
     for agent in desired.agents.values():
         rules, remark = _of_user(agent, facts)
-        wanted = [*_without(wanted, agent.name), *(f"{rule}  {_BY_USER.format(agent=agent.name)}" for rule in rules)]
-        live += _set_live(f"user:{agent.service.user}" if agent.service else "", rules, _ours(lines, agent.name), facts)
+        wanted = [*_without(wanted, agent.name), *(f"{rule}  {_MARK}{agent.name}" for rule in rules)]
+        live += _set_live(rules, _ours(lines, agent.name), facts)
         if remark:
             yield Note(agent=agent.name, message=remark)
     for name in desired.leaving:
         wanted = _without(wanted, name)
-        live += _set_live("", (), _ours(lines, name), facts)
+        live += _set_live((), _ours(lines, name), facts)
     if wanted == lines and not live:
         return
     at_boot = facts.rc_conf.get("rctl_enable", "absent")
@@ -110,7 +109,7 @@ def orphans(facts: Facts) -> Iterator[Finding]:
             action="-",
             stage=Stage.FIRST,
             detail=", ".join(line.partition(" ")[0] for line in lost),
-            commands=(*_set_live("", (), [line.partition(" ")[0] for line in lost], facts), _write(left)),
+            commands=(*_set_live((), [line.partition(" ")[0] for line in lost], facts), _write(left)),
         )
 
 
@@ -183,10 +182,10 @@ def _rules(subject: str, limits: Limits) -> tuple[str, ...]:
     return tuple(f"{subject}:{resource}:deny={amount}" for resource, amount in _amounts(limits).items())
 
 
-def _set_live(subject: str, rules: Sequence[str], before: Sequence[str], facts: Facts) -> list[Command]:
+def _set_live(rules: Sequence[str], before: Sequence[str], facts: Facts) -> list[Command]:
     """Give the commands after which just these of our rules hold; `before` are those that we set earlier."""
     now = facts.rctl or frozenset[str]()
-    stale = [rule for rule in now if rule not in rules and (rule in before or _rule_of(subject, rules, rule))]
+    stale = [rule for rule in now if rule not in rules and (rule in before or _rule_of(rules, rule))]
     new = [rule for rule in rules if rule not in now]
     return [
         *([command(_RCTL, "-r", *sorted(stale))] if stale else ()),
@@ -194,16 +193,16 @@ def _set_live(subject: str, rules: Sequence[str], before: Sequence[str], facts: 
     ]
 
 
-def _rule_of(subject: str, rules: Sequence[str], rule: str) -> bool:
+def _rule_of(rules: Sequence[str], rule: str) -> bool:
     """Tell whether a rule limits what one of ours limits, to another amount."""
-    return bool(subject) and any(rule.startswith(f"{ours.rpartition('=')[0]}=") for ours in rules)
+    return any(rule.startswith(f"{ours.rpartition('=')[0]}=") for ours in rules)
 
 
 def _ours(lines: Sequence[str], agent: str) -> tuple[str, ...]:
-    mark = _BY_USER.format(agent=agent)
+    mark = f"{_MARK}{agent}"
     return tuple(line.partition(" ")[0] for line in lines if line.endswith(mark))
 
 
 def _without(lines: Sequence[str], agent: str) -> list[str]:
-    mark = _BY_USER.format(agent=agent)
+    mark = f"{_MARK}{agent}"
     return [line for line in lines if not line.endswith(mark)]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from warden.facts.zfs import AGENT_PROPERTY
 from warden.resources import kept
 from warden.resources.change import Change, Conflict, Note, Stage
-from warden.resources.commands import command
+from warden.resources.commands import bastille, command
+from warden.resources.jail_end import stop
 from warden.resources.kept import AGENTS
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _ZFS = "/sbin/zfs"
 _OWN = 'chown "$1" "$3" && chmod "$2" "$3"'
+_IS_MOUNTED = '[ "$(zfs get -H -o value mounted "$1")" = yes ] || zfs mount "$1"'
 _IS_GONE = 'if zfs list -H "$1" > /dev/null 2>&1; then echo "$1 is still there" >&2; exit 1; fi'
 
 
@@ -34,7 +36,7 @@ def storage_of(pool: str, agent: str) -> str:
 
 
 def _root(name: str, facts: Facts) -> Iterator[Finding]:
-    """Give the change to the dataset that all agents' lie below, and get their mount points from."""
+    """Give the change to the dataset that all agents' lie below, and get their mount points from; it is Warden's."""
     there = facts.datasets.get(name)
     if there is not None and there.mountpoint == AGENTS:
         return
@@ -53,27 +55,27 @@ def _root(name: str, facts: Facts) -> Iterator[Finding]:
     )
 
 
-def is_root(dataset: str) -> bool:
-    """Tell whether a dataset is the one in a pool that all agents' lie below, and what was kept of them."""
-    pool, _, rest = dataset.partition("/")
-    return bool(pool) and rest == "warden"
-
-
 def roots(desired: Desired, facts: Facts) -> Iterator[Finding]:
-    """Give the change that makes the dataset that all agents' lie below."""
-    wanted = {agent.storage.rpartition("/")[0] for agent in desired.agents.values() if agent.storage and agent.datasets}
-    for name in sorted(wanted):
-        yield from _root(name, facts)
+    """Give the change that makes the dataset that all agents' lie below, or what stands in its way."""
+    agents = desired.agents.values()
+    wanted = {agent.storage for agent in agents if agent.storage and (agent.datasets or agent.host_db is not None)}
+    keep = {dataset.name for dataset in facts.datasets.values() if dataset.agent in desired.leaving}
+    conflicts = list(kept.in_the_way({*wanted, *(keep if desired.keep_data else ())}, facts))
+    yield from conflicts
+    if not conflicts:
+        for name in sorted({kept.root_of(storage) for storage in wanted}):
+            yield from _root(name, facts)
 
 
 def changes(desired: Desired, facts: Facts) -> Iterator[Finding]:
-    """Give the changes that make the agents' datasets, and that set their quotas."""
+    """Give the changes that make the agents' datasets, that mount them, and that set their quotas."""
+    mounted = frozenset(facts.mount_points)
     for agent in desired.agents.values():
         foreign = [conflict for dataset in agent.datasets if (conflict := _conflict(agent, dataset, facts))]
         if foreign:
             yield foreign[0]
         else:
-            yield from _tree(agent, facts)
+            yield from _tree(agent, mounted, facts)
 
 
 def _conflict(agent: DesiredAgent, dataset: DesiredDataset, facts: Facts) -> Conflict | None:
@@ -90,17 +92,17 @@ def _conflict(agent: DesiredAgent, dataset: DesiredDataset, facts: Facts) -> Con
     )
 
 
-def _tree(agent: DesiredAgent, facts: Facts) -> Iterator[Finding]:
-    commands: list[Command] = []
-    reasons: list[str] = []
+def _tree(agent: DesiredAgent, mounted: frozenset[str], facts: Facts) -> Iterator[Finding]:
+    away = [one for one in agent.datasets if one.name in facts.datasets and one.mountpoint not in mounted]
+    commands = list(_mount(agent, away, mounted, facts))
+    reasons = [f"{_short(agent, dataset)} was not mounted" for dataset in away]
     new = False
     for dataset in agent.datasets:
         there = facts.datasets.get(dataset.name)
-        short = dataset.name.removeprefix(f"{agent.storage}/")
         if there is None or there.agent is None:
             new = new or there is None
             commands += _make(agent, dataset, there)
-            reasons += [] if there is None else [f"{short} was cut off"]
+            reasons += [] if there is None else [f"{_short(agent, dataset)} was cut off"]
         elif there.quota != dataset.quota:
             commands.append(command(_ZFS, "set", f"quota={dataset.quota or 'none'}", dataset.name))
             reasons.append(f"quota {there.quota or 'none'} -> {dataset.quota or 'none'}")
@@ -115,6 +117,58 @@ def _tree(agent: DesiredAgent, facts: Facts) -> Iterator[Finding]:
             reason=", ".join(reasons) or _what(agent, facts),
             commands=tuple(commands),
         )
+
+
+def _short(agent: DesiredAgent, dataset: DesiredDataset) -> str:
+    return dataset.name.removeprefix(f"{agent.storage}/")
+
+
+def _mount(agent: DesiredAgent, away: list[DesiredDataset], mounted: frozenset[str], facts: Facts) -> Iterator[Command]:
+    """Give the commands that mount datasets which are there and are not where they belong.
+
+    A jail that was started without one has the folder below it, and would go on with that; so would whatever is mounted
+    in that folder.
+    """
+    above = tuple(f"{dataset.name}/" for dataset in away)
+    names = {dataset.name for dataset in away}
+    covered = [
+        one
+        for one in facts.datasets.values()
+        if one.mountpoint in mounted and one.name.startswith(above) and one.name not in names
+    ]
+    folders = (*(dataset.mountpoint for dataset in away), *(dataset.mountpoint for dataset in covered))
+    jails = _jails_with(folders, agent, facts) if away else []
+    for jail in jails:
+        yield from stop(jail)
+    for below in sorted(covered, key=lambda one: one.name, reverse=True):
+        yield command(_ZFS, "umount", below.name)
+    for dataset in away:
+        if facts.datasets[dataset.name].mountpoint == dataset.mountpoint:
+            yield command(_ZFS, "mount", dataset.name)
+        else:
+            yield command(_ZFS, "inherit", "mountpoint", dataset.name)
+            yield command("/bin/sh", "-c", _IS_MOUNTED, "sh", dataset.name)
+    for below in sorted(covered, key=lambda one: one.name):
+        yield command(_ZFS, "mount", below.name)
+    for jail in jails:
+        yield bastille("start", jail)
+        yield command("/usr/sbin/jls", "-j", jail, "jid")
+
+
+def _jails_with(folders: tuple[str, ...], agent: DesiredAgent, facts: Facts) -> list[str]:
+    """Give the agent's jails that run and have one of these folders of the host's."""
+    names = (*(jail.name for jail in agent.jails.values()), *(worker.name for worker in agent.workers.values()))
+    return [
+        name
+        for name in names
+        if name in facts.running_jails
+        and name in facts.bastille_jails
+        and any(line.startswith(tuple(f"{folder} " for folder in folders)) for line in _fstab(name, facts))
+    ]
+
+
+def _fstab(jail: str, facts: Facts) -> list[str]:
+    return [" ".join(line.split()) for line in facts.bastille_jails[jail].mounts.values()]
 
 
 def _what(agent: DesiredAgent, facts: Facts) -> str:
@@ -148,9 +202,11 @@ def departures(desired: Desired, facts: Facts) -> Iterator[Finding]:
 
 def _begun(agent: str, facts: Facts) -> Iterator[Finding]:
     """Give the end of a storage whose create was cut off before it was marked: there is nothing in it."""
-    for name in facts.datasets:
-        is_there = name == storage_of(name.partition("/")[0], agent) and facts.datasets[name].agent is None
-        if is_there and not any(other.startswith(f"{name}/") for other in facts.datasets):
+    for name, there in facts.datasets.items():
+        root = facts.datasets.get(kept.root_of(name))
+        ours = root is not None and kept.is_root(root, facts) and there.mountpoint == f"{AGENTS}/{agent}"
+        begun = ours and there.agent is None and name == storage_of(name.partition("/")[0], agent)
+        if begun and not any(other.startswith(f"{name}/") for other in facts.datasets):
             yield Change(
                 kind="storage",
                 name=agent,

@@ -82,7 +82,7 @@ def _host_folder(agent: DesiredAgent, jail: DesiredJail) -> tuple[str | None, tu
     if agent.storage is None:
         return None, ()
     folder = f"/var/db/warden/{agent.name}/site"
-    user = agent.service.user if agent.service else "root"
+    user = agent.owner
     site = DesiredDataset(name=f"{agent.storage}/site", mountpoint=folder, owner=f"{user}:wheel")
     return folder, (site,)
 

@@ -50,7 +50,15 @@ WAL_PROPERTIES: Mapping[str, str] = {
 }
 
 # After a change of the version, the server of the old one may run and hold the port; it is stopped, and its data stay.
-#
+# In a jail only: on the host it could be anybody's.
+STOP_OTHERS = """\
+for other in "${1%/*}"/data*/postmaster.pid; do
+	other=${other%/*}
+	[ "$other" != "$1" ] && [ -e "$other/postmaster.pid" ] || continue
+	su -m postgres -c "/usr/local/bin/pg_ctl -D $other -s -m fast stop" || true
+done
+"""
+
 # An initdb(1) that was cut off leaves folders that neither it nor the server takes. `unfinished` stands beside them
 # from before it begins, in empty folders only, until it is done; postmaster.opts is in every cluster that ever ran.
 # So what is removed here is never anything that somebody could have put into a database.
@@ -58,11 +66,6 @@ MAKE_CLUSTER = """\
 set -eu
 data=$1 wal=$2 version=$3
 unfinished=$data.unfinished
-for other in "${data%/*}"/data*/postmaster.pid; do
-	other=${other%/*}
-	[ "$other" != "$data" ] && [ -e "$other/postmaster.pid" ] || continue
-	su -m postgres -c "/usr/local/bin/pg_ctl -D $other -s -m fast stop" || true
-done
 install -d -o postgres -g postgres -m 0700 "$data" "$wal"
 if [ -e "$data/postmaster.opts" ]; then
 	rm -f "$unfinished"
@@ -173,7 +176,7 @@ def setup(agent: DesiredAgent, jail: DesiredJail) -> Setup:
         port=jail.port,
         on_zfs=agent.storage is not None,
     )
-    script = ("/bin/sh", "-c", MAKE_CLUSTER, "sh", data, wal, str(version))
+    script = ("/bin/sh", "-c", f"{STOP_OTHERS}{MAKE_CLUSTER}", "sh", data, wal, str(version))
     shown = ("/usr/local/bin/postgres", "-D", data, "-c", f"config_file={SETTINGS}", "-C", "hba_file")
     into = ("/usr/sbin/jexec", "-U", "postgres", jail.name)  # without -l, which would take the password away
     return Setup(

@@ -71,7 +71,7 @@ def difference(setup: Setup, found: Inside, renewed: Sequence[str] = ()) -> Diff
         variables={name: value for name, value in setup.variables.items() if found.variables.get(name) != value},
         files=tuple(file for file in setup.files if not _is_there(file, found)),
         items=tuple(sorted(setup.items - found.items)),
-        stale="stale" in found.items,
+        stale="stale" in found.items and setup.daemon is not None,
         ill=found.ill if setup.daemon is not None else "",
         renewed=tuple(renewed),
     )

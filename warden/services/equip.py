@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from warden.resources import storage
 from warden.resources.desired import DesiredDataset, LlmServer
-from warden.resources.jail import jails_dataset
 from warden.resources.kept import AGENTS
 from warden.services import host_db, llm
-from warden.services.host_setup import tenants_of
+from warden.services.host_setup import pool_of, tenants_of
 from warden.services.modules import MODULES
 from warden.spec.model import DEFAULT_PORTS, LLM_SERVICES
 
@@ -27,8 +26,7 @@ COMMON = ("workspace", "repos", "data")
 
 def equip(desired: Desired, facts: Facts) -> Desired:
     """Give what should be on a host, with all that the services of its agents need there."""
-    bastille = jails_dataset(facts)
-    pool = bastille.partition("/")[0] if bastille else None
+    pool = pool_of(facts)
     agents = {name: _agent(desired, agent, pool, facts) for name, agent in desired.agents.items()}
     return replace(desired, agents=agents)
 
@@ -72,7 +70,7 @@ def _common(agent: DesiredAgent) -> Iterator[DesiredDataset]:
     # root in a jail that it is mounted in could leave a program there that makes whoever runs it on the host root
     properties = {"setuid": "off"}
     yield DesiredDataset(name=str(agent.storage), mountpoint=folder, properties=properties, quota=agent.limits.quota)
-    user = agent.service.user if agent.service else "root"
+    user = agent.owner
     for name in COMMON:
         owner = f"{user}:wheel" if name == "workspace" else "root:wheel"
         yield DesiredDataset(name=f"{agent.storage}/{name}", mountpoint=f"{folder}/{name}", owner=owner)

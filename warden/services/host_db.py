@@ -25,6 +25,27 @@ if TYPE_CHECKING:
 
 _TITLE = "the agents of this host"
 
+# A folder of the host's, and what is in it would be covered by a dataset that is mounted there.
+IS_FREE = """\
+for folder; do
+	[ -n "$(ls -A "$folder" 2> /dev/null)" ] || continue
+	echo "$folder is not empty, and a dataset for the agents' databases would cover it: the host has a PostgreSQL" \\
+		"that is not Warden's. Once its server is stopped: mv $folder $folder.old;" \\
+		"or write runtime = \\"jail\\" for the db of these agents" >&2
+	exit 1
+done
+"""
+# The packages of two versions exclude each other: pkg(8) would take away the programs of the one that runs.
+IS_ALONE = """\
+for pid in "${1%/*}"/data*/postmaster.pid; do
+	[ -e "$pid" ] && [ "$pid" != "$1/postmaster.pid" ] && kill -0 "$(head -n 1 "$pid")" 2> /dev/null || continue
+	echo "a PostgreSQL of another version runs on the host, with its data in ${pid%/*}: it is left as it is." \\
+		"If nobody needs it, stop it and take it out of rc.conf;" \\
+		"or write runtime = \\"jail\\" for the db of these agents" >&2
+	exit 1
+done
+"""
+
 # A server listens on the addresses that were there when it started. One that is recovering (1) is left to that.
 LISTEN = """\
 port=$1

@@ -69,7 +69,7 @@ def departures(desired: Desired, facts: Facts) -> Iterator[Finding]:
 def _server(tenants: list[HostTenant], leaving: str | None, facts: Facts) -> Iterator[Finding]:
     why = host_db.refusal(facts.rc_conf, tenants)
     if why:
-        yield Conflict(kind="db", name="host", message=why, hint='write runtime = "jail" for the db of these agents')
+        yield Conflict(kind="db", name="host", message=why, hint="see docs/services/db.md, On the host")
         return
     pool = pool_of(facts)
     setup = host_db.setup(tenants, pool)
@@ -77,6 +77,10 @@ def _server(tenants: list[HostTenant], leaving: str | None, facts: Facts) -> Ite
     lack = difference(setup, told[0] if told else Inside())
     if not lack:
         return
+    storage = list(_datasets(tenants, pool, facts))
+    if lack.packages:
+        # before all else: what is anybody's is looked at before anything is changed
+        storage.insert(0, command("/bin/sh", "-c", host_db.IS_ALONE, "sh", setup.variables["postgresql_data"]))
     yield Change(
         kind="db",
         name="host",
@@ -85,16 +89,23 @@ def _server(tenants: list[HostTenant], leaving: str | None, facts: Facts) -> Ite
         stage=Stage.AGENT if leaving else Stage.FIRST,
         detail=setup.title,
         reason=lack.words() if told else "",
-        commands=(*_datasets(tenants, pool, facts), *mend(HOST, setup, lack)),
+        commands=(*storage, *mend(HOST, setup, lack)),
     )
 
 
 def _datasets(tenants: list[HostTenant], pool: str | None, facts: Facts) -> Iterator[Command]:
-    for dataset in host_db.datasets(tenants, pool):
+    datasets = host_db.datasets(tenants, pool)
+    mounted = frozenset(facts.mount_points)
+    away = [dataset for dataset in datasets if dataset.name not in facts.datasets or dataset.mountpoint not in mounted]
+    if away:
+        yield command("/bin/sh", "-c", host_db.IS_FREE, "sh", *(dataset.mountpoint for dataset in away))
+    for dataset in datasets:
         if dataset.name not in facts.datasets:
             properties = {"mountpoint": dataset.mountpoint, **dataset.properties}
             options = [word for name, value in properties.items() for word in ("-o", f"{name}={value}")]
             yield command(_ZFS, "create", *options, dataset.name)
+        elif dataset in away:
+            yield command(_ZFS, "mount", dataset.name)
         yield command("/bin/sh", "-c", _OWN, "sh", dataset.owner, dataset.mode, dataset.mountpoint)
 
 

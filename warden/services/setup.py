@@ -127,7 +127,7 @@ def upgrades(desired: Desired, facts: Facts, stamp: str) -> Iterator[Finding]:
                     detail=f"{setup.title}: {', '.join(setup.packages)}",
                     reason="started again with the newest packages of its repository",
                     commands=(
-                        place.run("/usr/bin/touch", STALE),
+                        *([place.run("/usr/bin/touch", STALE)] if setup.daemon is not None else ()),
                         place.run(*PKG, "upgrade", "-y", *setup.packages),
                         # a package may put its own in the place of one
                         *(place.write(file) for file in setup.files),

@@ -45,7 +45,7 @@ PLAYED = {
     'printf \'GET /%s HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n\' "${place#*/}" "$host" |'
     ' busybox nc -w 3 "${host%:*}" "${host#*:}" | { read -r _ status _; sed "1,/^.$/d"; [ "$status" = 200 ]; }\n',
     # the only jail is this one, and users are changed by Jail.run
-    "usr/sbin/jexec": '[ "$1" = -l ] || exit 64\nshift 2\nexec "$@"\n',
+    "usr/sbin/jexec": '[ "$1 $2 $3" = "-l -U root" ] || exit 64\nshift 4\nexec "$@"\n',
     # who there is stands in passwd already
     "usr/sbin/pw": "exit 0\n",
     "usr/sbin/service": '[ "$1 $2" = "sshd keygen" ] || exit 64\nkey=/etc/ssh/ssh_host_ed25519_key\n'

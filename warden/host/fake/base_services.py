@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from warden.host.fake import rcconf
+from warden.host.fake.filesystem import FileError
 from warden.host.fake.processes import exists, kill, spawn
 from warden.host.fake.program import Call, Reply, find_program, say
 from warden.host.fake.service import rc_service
@@ -97,7 +98,11 @@ def start(call: Call, daemon: Daemon) -> Reply:
     if begun.exit_code:
         return begun
     process = spawn(call.machine, words, jail=call.jail, title=daemon.title.format(" ".join(words)))
-    call.files.write(daemon.pidfile, f"{process.pid}\n".encode(), root=call.root)
+    try:
+        call.files.write(daemon.pidfile, f"{process.pid}\n".encode(), root=call.root)
+    except FileError:
+        kill(call.machine, process.pid)  # one that nothing could stop is not left behind
+        raise
     return begun + say(f"Starting {daemon.name}.\n")
 
 

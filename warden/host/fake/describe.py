@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,12 @@ from warden.host.fake.faults import Faults
 from warden.host.fake.profiles import PROFILES
 from warden.host.fake.program import PROGRAMS, Entry
 from warden.host.fake.service import SERVICES, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNRECORDED = "warden.host.fake.unrecorded."
+"""The modules of programs that no session has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,18 @@ def _not_recorded() -> str:
         "What the fake host answers is held against recorded sessions of a real FreeBSD 15.1 machine. Forms that no\n"
         "session has follow the manual pages; among them are these:\n"
     )
-    return _section("Not recorded", said, [f"- {names}: {text}" for names, text in NOT_RECORDED.items()])
+    lines = [f"- {names}: {text}" for names, text in NOT_RECORDED.items()]
+    return _section("Not recorded", said, [*lines, *_unrecorded()])
+
+
+def _unrecorded() -> Iterator[str]:
+    """Give a line for each module of programs that no session has, with the programs."""
+    modules: dict[str, list[str]] = {}
+    for name, entry in PROGRAMS.items():
+        modules.setdefault(str(getattr(entry.run, "__module__", "")), []).append(name)
+    for module, names in sorted(modules.items()):
+        if module.startswith(UNRECORDED):
+            yield f"- {', '.join(sorted(names))}: {_first_line(inspect.getmodule(PROGRAMS[names[0]].run))}"
 
 
 def _differences() -> str:
