@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from warden.host.fake import pf_kernel
@@ -218,12 +219,20 @@ def remove_table(call: Call, anchor: str, name: str) -> None:
 def matches(entries: Sequence[str], address: str) -> bool:
     """Tell whether an address is in a table: the longest entry that covers it decides, one with `!` says no."""
     wanted = parse_network(address).network_address
-    best, length = "!", -1
+    number = int(wanted)
+    best, longest = "!", -1
     for entry in entries:
-        covering = parse_network(entry.lstrip("!"))
-        if covering.prefixlen > length and wanted.version == covering.version and wanted in covering:
-            best, length = entry, covering.prefixlen
+        version, first, last, length = _bounds(entry)
+        if length > longest and version == wanted.version and first <= number <= last:
+            best, longest = entry, length
     return not best.startswith("!")
+
+
+@lru_cache(maxsize=4096)
+def _bounds(entry: str) -> tuple[int, int, int, int]:
+    """Give a table entry's version of IP, its first and last address as numbers, and the length of its prefix."""
+    network = parse_network(entry.lstrip("!"))
+    return network.version, int(network.network_address), int(network.broadcast_address), network.prefixlen
 
 
 def _entries(where: Surroundings, word: str) -> list[str]:
