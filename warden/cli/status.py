@@ -66,8 +66,9 @@ def print_status(label: str, facts: Facts, agents: tuple[AgentStatus, ...]) -> N
         names = max(len(name) for name in (agent.name, *(name for name, _ in pairs)))
         addresses = max(len(address) for address in (agent.gateway, *(address for _, address in pairs)))
         console.print(f"  gateway  {'':{names}}  {agent.gateway:{addresses}}  {_gateway(agent)}")
+        services = max((len(jail.service) for jail in agent.jails), default=0)
         for jail in agent.jails:
-            line = Text(f"  jail     {jail.name:{names}}  {jail.address:{addresses}}  {jail.service}  ")
+            line = Text(f"  jail     {jail.name:{names}}  {jail.address:{addresses}}  {jail.service:{services}}  ")
             line.append("up" if jail.up else "down", style=_style(good=jail.up))
             line.append(f"  {jail.version or 'not installed'}  ")
             words = jail.state if not jail.why else f"{_STATES[jail.state]}: {jail.why}"
