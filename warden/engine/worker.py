@@ -14,7 +14,7 @@ from warden.network.slots import WORKER_SLOTS
 from warden.resources import devfs, limits, worker
 from warden.resources.change import Note, Stage
 from warden.resources.errors import RefusedError
-from warden.resources.fitness import check_host, check_releases
+from warden.resources.fitness import check_host, check_releases, registered_agent
 from warden.resources.kept import jail_datasets
 from warden.resources.resolve import named_jails
 
@@ -63,7 +63,7 @@ def make_create_plan(bridge: str, agent: str, order: Order, facts: Facts) -> Pla
     Those that were begun for an earlier order and not finished are made anew, and count. Raises RefusedError where
     the host has no such agent or not what its workers need, or where no number is free.
     """
-    registered = _agent(agent, facts)
+    registered = registered_agent(agent, facts)
     check_host(facts)
     live = facts.interfaces.get(bridge)
     if live is None or registered.gateway not in {held.ip for held in live.addresses}:
@@ -170,7 +170,7 @@ def make_worker_destroy_plan(bridge: str, agent: str, names: Collection[str] | N
 
 def check_names(agent: str, names: Collection[str], facts: Facts) -> None:
     """Raise RefusedError where an agent has no worker of one of these names, or numbers."""
-    workers = _agent(agent, facts).workers
+    workers = registered_agent(agent, facts).workers
     known = {*workers, *(one.name for one in workers.values())}
     for name in names:
         if name not in known:
@@ -212,13 +212,6 @@ def workers_to_json(label: str, facts: Facts, workers: tuple[WorkerStatus, ...])
         "release": facts.release,
         "workers": [asdict(one) for one in workers],
     }
-
-
-def _agent(agent: str, facts: Facts) -> RegisteredAgent:
-    if agent not in facts.registry:
-        known = ", ".join(sorted(facts.registry)) or "none"
-        raise RefusedError(f"{facts.address} has no agent {agent}", hint=f"registered there: {known}")
-    return facts.registry[agent]
 
 
 def _about(agent: RegisteredAgent) -> PlannedAgent:

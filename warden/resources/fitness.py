@@ -13,7 +13,7 @@ from warden.resources.errors import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from warden.facts.model import Facts
+    from warden.facts.model import Facts, RegisteredAgent
     from warden.spec.model import AgentSpec
 
 FIRST_ACCOUNT = 1000
@@ -99,6 +99,14 @@ def check_agent_on_host(agent: AgentSpec, releases: Collection[str], facts: Fact
             f"{facts.address} has a system user {agent.name}: an agent cannot have its name",
             hint="give the agent another name",
         )
+
+
+def registered_agent(agent: str, facts: Facts) -> RegisteredAgent:
+    """Give an agent of the host's registry; raises RefusedError, naming those that there are, for any other."""
+    if agent not in facts.registry:
+        known = ", ".join(sorted(facts.registry)) or "none"
+        raise RefusedError(f"{facts.address} has no agent {agent}", hint=f"registered there: {known}")
+    return facts.registry[agent]
 
 
 def check_releases(agent: str, releases: Collection[str], facts: Facts) -> None:

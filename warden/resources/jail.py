@@ -23,7 +23,7 @@ from warden.resources.kept import jail_datasets
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from warden.facts.model import BastilleJail, Dataset, Facts, RegisteredAgent, RunningJail
+    from warden.facts.model import BastilleJail, Dataset, Facts, RegisteredAgent, RegisteredWorker, RunningJail
     from warden.host.command import Command
     from warden.resources.change import Finding
     from warden.resources.desired import Desired, DesiredAgent, DesiredJail, VnetJail
@@ -155,7 +155,9 @@ def _conflict(
     return Conflict(kind="jail", name=jail.name, agent=agent.name, message=message, hint=hint, replaceable=replaceable)
 
 
-def misfit(bridge: str, jail: VnetJail, dataset: Dataset | None, facts: Facts, *, begun: bool = False) -> str:
+def misfit(
+    bridge: str, jail: VnetJail | RegisteredWorker, dataset: Dataset | None, facts: Facts, *, begun: bool = False
+) -> str:
     """Say what a jail has that it was never made with for this agent, '' where there is nothing of that kind.
 
     What was cut off while it was made has no address yet, and may have no jail.conf; and where it was `begun`, the

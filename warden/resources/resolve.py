@@ -14,7 +14,7 @@ from warden.network.subnets import Taken, allocate
 from warden.resources import limits
 from warden.resources.desired import Desired, DesiredAgent, DesiredJail, DesiredService
 from warden.resources.errors import RefusedError
-from warden.resources.fitness import check_agent_on_host, check_host, external_interface
+from warden.resources.fitness import check_agent_on_host, check_host, external_interface, registered_agent
 from warden.spec.model import (
     DEFAULT_PORTS,
     DEFAULT_RUNTIMES,
@@ -93,10 +93,7 @@ def resolve_leaving(network: NetworkSpec, agent: str, facts: Facts, *, keep_data
 
     Raises RefusedError where the host has no such agent, where it is protected, or others depend on it.
     """
-    if agent not in facts.registry:
-        known = ", ".join(sorted(facts.registry)) or "none"
-        raise RefusedError(f"{facts.address} has no agent {agent}", hint=f"registered there: {known}")
-    if facts.registry[agent].protected:
+    if registered_agent(agent, facts).protected:
         raise RefusedError(
             f"{agent} is protected on {facts.address}", hint="take `protected = true` out of its spec, and apply"
         )

@@ -17,7 +17,7 @@ from warden.resources.jail_end import stop
 from warden.resources.kept import AGENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from warden.facts.model import Dataset, Facts
     from warden.host.command import Command
@@ -184,10 +184,20 @@ def _make(agent: DesiredAgent, dataset: DesiredDataset, there: Dataset | None) -
         properties = dict(dataset.properties)
         if dataset.quota:
             properties["quota"] = str(dataset.quota)
-        options = [word for name, value in properties.items() for word in ("-o", f"{name}={value}")]
-        yield command(_ZFS, "create", *options, dataset.name)
-    yield command("/bin/sh", "-c", _OWN, "sh", dataset.owner, dataset.mode, dataset.mountpoint)
+        yield create(dataset.name, properties)
+    yield hand_over(dataset)
     yield command(_ZFS, "set", f"{AGENT_PROPERTY}={agent.name}", dataset.name)
+
+
+def create(name: str, properties: Mapping[str, str]) -> Command:
+    """Give the command that makes a dataset with these properties."""
+    options = [word for key, value in properties.items() for word in ("-o", f"{key}={value}")]
+    return command(_ZFS, "create", *options, name)
+
+
+def hand_over(dataset: DesiredDataset) -> Command:
+    """Give the command that gives a dataset's folder to its owner, with its mode."""
+    return command("/bin/sh", "-c", _OWN, "sh", dataset.owner, dataset.mode, dataset.mountpoint)
 
 
 def departures(desired: Desired, facts: Facts) -> Iterator[Finding]:

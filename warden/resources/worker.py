@@ -181,13 +181,5 @@ def _foreign(bridge: str, agent: str, worker: RegisteredWorker, dataset: Dataset
         return f"there is a jail {name} in {running.path} that is neither Warden's nor Bastille's"
     if dataset is not None and dataset.agent is not None:
         return f"the jail {name} belongs to the agent {dataset.agent}" if dataset.agent != agent else ""
-    asked = VnetJail(
-        name=name,
-        address=worker.address,
-        release=worker.release,
-        thick=False,
-        priority=_PRIORITY,
-        limits=worker.limits,
-    )
-    has = jail.misfit(bridge, asked, dataset, facts, begun=True)
+    has = jail.misfit(bridge, worker, dataset, facts, begun=True)
     return f"there is a jail {name} that is not Warden's: it has {has}" if has else ""

@@ -163,6 +163,19 @@ def needs(agent: DesiredAgent, jail: DesiredJail) -> Needs:
     )
 
 
+def config_files(settings: bytes, rules: bytes) -> tuple[JailFile, ...]:
+    """Give the two files that the server is told by: its settings, and who may connect."""
+    return tuple(
+        JailFile(path=path, content=content, mode="0640", owner="root:postgres")
+        for path, content in ((SETTINGS, settings), (HBA, rules))
+    )
+
+
+def reads_them(data: str) -> tuple[str, ...]:
+    """Give the words of the command by which the server reads these files, and ends; to be run as postgres."""
+    return ("/usr/local/bin/postgres", "-D", data, "-c", f"config_file={SETTINGS}", "-C", "hba_file")
+
+
 def setup(agent: DesiredAgent, jail: DesiredJail) -> Setup:
     """Give how PostgreSQL is set up in the agent's jail."""
     version = jail.settings.version
@@ -177,23 +190,14 @@ def setup(agent: DesiredAgent, jail: DesiredJail) -> Setup:
         on_zfs=agent.storage is not None,
     )
     script = ("/bin/sh", "-c", f"{STOP_OTHERS}{MAKE_CLUSTER}", "sh", data, wal, str(version))
-    shown = ("/usr/local/bin/postgres", "-D", data, "-c", f"config_file={SETTINGS}", "-C", "hba_file")
     into = ("/usr/sbin/jexec", "-U", "postgres", jail.name)  # without -l, which would take the password away
     return Setup(
         title=f"PostgreSQL {version} at {jail.address}:{jail.port}, databases {', '.join(tenant.databases)}",
         packages=packages_of(version),
         variables=variables_of(version, agent.system_locale),
-        files=(
-            JailFile(path=SETTINGS, content=settings, mode="0640", owner="root:postgres"),
-            JailFile(
-                path=HBA,
-                content=who_may_connect(f"agent {agent.name}", (tenant,)),
-                mode="0640",
-                owner="root:postgres",
-            ),
-        ),
+        files=config_files(settings, who_may_connect(f"agent {agent.name}", (tenant,))),
         prepare=(inside(jail.name, *script),),
-        check=(inside(jail.name, *shown, user="postgres"),),
+        check=(inside(jail.name, *reads_them(data), user="postgres"),),
         daemon="postgresql",
         finish=(with_password(tenant, *into, *APPLYING, str(jail.address), str(jail.port), tenant.role),),
         items=items(tenant),

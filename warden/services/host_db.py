@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from warden.host.command import Command
 from warden.resources.errors import RefusedError
 from warden.services import db, db_sql
-from warden.services.shape import JailFile, Needs, Setup
+from warden.services.shape import Needs, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,18 +132,14 @@ def setup(tenants: Sequence[HostTenant], pool: str | None) -> Setup:
         on_zfs=pool is not None,
     )
     rules = db_sql.who_may_connect(_TITLE, [one.tenant for one in known])
-    shown = shlex.join(("/usr/local/bin/postgres", "-D", data, "-c", f"config_file={db.SETTINGS}", "-C", "hba_file"))
     return Setup(
         title=f"PostgreSQL {version} on the host for {', '.join(one.agent.name for one in known)}",
         packages=db.packages_of(version),
         # a cluster has one locale, and these agents share it
         variables=db.variables_of(version, "C.UTF-8"),
-        files=(
-            JailFile(path=db.SETTINGS, content=settings, mode="0640", owner="root:postgres"),
-            JailFile(path=db.HBA, content=rules, mode="0640", owner="root:postgres"),
-        ),
+        files=db.config_files(settings, rules),
         prepare=(Command(argv=("/bin/sh", "-c", db.MAKE_CLUSTER, "sh", data, wal, str(version))),),
-        check=(Command(argv=("/usr/bin/su", "-m", "postgres", "-c", shown)),),
+        check=(Command(argv=("/usr/bin/su", "-m", "postgres", "-c", shlex.join(db.reads_them(data)))),),
         daemon="postgresql",
         how="reload",
         finish=(Command(argv=("/bin/sh", "-c", LISTEN, "sh", str(port), *gateways)),),

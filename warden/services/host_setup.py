@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from warden.facts.inside.ask import ON_HOST, QUESTIONS, WAIT
 from warden.facts.model import Inside
-from warden.resources import environment
+from warden.resources import environment, storage
 from warden.resources.change import Change, Conflict, Note, Stage
 from warden.resources.commands import command, remove_file, sysrc_remove
 from warden.resources.jail import jails_dataset
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from warden.resources.desired import Desired, DesiredAgent
 
 _ZFS = "/sbin/zfs"
-_OWN = 'chown "$1" "$3" && chmod "$2" "$3"'
 _PATIENCE = 60
 HOST = Place(jail=None)
 
@@ -77,10 +76,10 @@ def _server(tenants: list[HostTenant], leaving: str | None, facts: Facts) -> Ite
     lack = difference(setup, told[0] if told else Inside())
     if not lack:
         return
-    storage = list(_datasets(tenants, pool, facts))
+    datasets = list(_datasets(tenants, pool, facts))
     if lack.packages:
         # before all else: what is anybody's is looked at before anything is changed
-        storage.insert(0, command("/bin/sh", "-c", host_db.IS_ALONE, "sh", setup.variables["postgresql_data"]))
+        datasets.insert(0, command("/bin/sh", "-c", host_db.IS_ALONE, "sh", setup.variables["postgresql_data"]))
     yield Change(
         kind="db",
         name="host",
@@ -89,7 +88,7 @@ def _server(tenants: list[HostTenant], leaving: str | None, facts: Facts) -> Ite
         stage=Stage.AGENT if leaving else Stage.FIRST,
         detail=setup.title,
         reason=lack.words() if told else "",
-        commands=(*storage, *mend(HOST, setup, lack)),
+        commands=(*datasets, *mend(HOST, setup, lack)),
     )
 
 
@@ -101,12 +100,10 @@ def _datasets(tenants: list[HostTenant], pool: str | None, facts: Facts) -> Iter
         yield command("/bin/sh", "-c", host_db.IS_FREE, "sh", *(dataset.mountpoint for dataset in away))
     for dataset in datasets:
         if dataset.name not in facts.datasets:
-            properties = {"mountpoint": dataset.mountpoint, **dataset.properties}
-            options = [word for name, value in properties.items() for word in ("-o", f"{name}={value}")]
-            yield command(_ZFS, "create", *options, dataset.name)
+            yield storage.create(dataset.name, {"mountpoint": dataset.mountpoint, **dataset.properties})
         elif dataset in away:
             yield command(_ZFS, "mount", dataset.name)
-        yield command("/bin/sh", "-c", _OWN, "sh", dataset.owner, dataset.mode, dataset.mountpoint)
+        yield storage.hand_over(dataset)
 
 
 def shared_datasets(agent: RegisteredAgent, facts: Facts) -> list[str]:
